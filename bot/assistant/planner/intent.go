@@ -1,0 +1,115 @@
+package planner
+
+import "strings"
+
+// intent is one thing that can be asked, with the words that ask it: phrases of whole words in English, in which @
+// stands for a name, and runs of characters in Chinese and Japanese.
+type intent struct {
+	name  string
+	words []string // English
+	han   []string // Chinese and Japanese
+}
+
+// asks are the questions, from the particular to the general: the first that can be answered with what the text names
+// is taken.
+var asks = []intent{
+	{"help", []string{"help", "help me use", "what can you do", "what can i ask", "how do i use"}, []string{"你能做什么", "你会什么", "帮助", "使い方", "ヘルプ", "何ができ"}},
+	{"fix", []string{"what should i do", "what should we do", "what do i do", "what can i do", "what can we do", "what to do", "what now", "how do i fix", "how do we fix", "how can i fix", "how can we fix", "how to fix", "any fix", "suggest a fix", "suggest fix", "suggested fix", "how do i solve", "how do i mend", "remedy", "mitigate", "mitigation"}, []string{"怎么修", "如何修复", "修复", "怎么办", "怎么处理", "如何处理", "怎么解决", "どうすれば", "直し方", "直せ", "修正", "対処", "対応策"}},
+	{"history", []string{"rollout history", "revision", "revisions", "revision history", "deploy history", "previous versions", "what version", "which version"}, []string{"发布历史", "版本历史", "修订版本", "哪个版本", "什么版本", "リビジョン", "ロールアウト履歴", "どのバージョン"}},
+	{"rollout", []string{"rollout status", "is the rollout", "rollout of", "rollout done", "rollout finished", "rollout stuck", "finished rolling out", "done rolling out"}, []string{"发布状态", "发布进度", "发布完成", "滚动更新状态", "ロールアウト状況", "ロールアウトの状態", "ロールアウトは"}},
+	{"changes", []string{"what changed", "changed", "change", "changes", "deployed", "deploys", "recent deployments", "last deployments", "releases", "released", "rolled out", "what was rolled out", "new version"}, []string{"变更", "改了什么", "变了什么", "变化", "改动", "最近的发布", "发布了什么", "谁发布", "変更", "何が変わ", "変わった", "リリース", "デプロイした", "デプロイされ"}},
+	{"stats", []string{"mttr", "statistics", "stats", "mean time", "recurrence", "how many incidents", "how many outages", "most common causes", "top root causes"}, []string{"统计", "平均修复", "多少故障", "多少次故障", "几次故障", "統計", "平均復旧", "何件のインシデント", "インシデントは何件"}},
+	{"timeline", []string{"timeline", "chronology", "what happened when", "what happened so far", "what has happened", "what has been done", "is it over", "is it fixed", "is this fixed", "is it resolved", "is it still"}, []string{"时间线", "经过", "修好了吗", "解决了吗", "タイムライン", "経過", "直りましたか", "直った", "解決しました"}},
+	{"past", []string{"what happened", "anything happen", "did anything happen"}, []string{"发生了什么", "发生过什么", "何が起きました", "何があった", "何かあった"}},
+	{"slo", []string{"slo", "slos", "slis", "sli", "objective", "objectives", "error budget", "error budgets", "budget", "budgets", "burn rate", "burn rates", "burning"}, []string{"错误预算", "预算", "消耗速率", "燃烧率", "服务目标", "エラーバジェット", "バジェット", "バーンレート", "サービス目標"}},
+	{"pending", []string{"pending approvals", "pending approval", "pending proposals", "waiting for approval", "wait for approval", "approvals", "approval", "what is pending", "to approve", "proposals"}, []string{"待审批", "等待批准", "待批准", "提案", "承認待ち"}},
+	{"patterns", []string{"log patterns", "log pattern", "new logs", "new log lines", "new log messages", "logs are new", "logs new", "logs of @ are new", "logs from @ are new", "logs in @ are new", "new in the logs", "new in the log", "new errors in the logs", "new errors in the log", "log messages are new", "log lines are new"}, []string{"日志模式", "新日志", "新的日志", "日志是新", "哪些日志新", "ログのパターン", "ログパターン", "新しいログ", "ログが新"}},
+	{"search", []string{"search", "search logs", "search the logs", "grep", "logs with", "logs containing", "logs that contain", "that say", "that says", "that mention", "that contain", "containing"}, []string{"搜索", "ログを検索", "を含むログ"}},
+	{"traces", []string{"trace", "traces", "tracing", "slow requests", "slowest requests", "failed requests", "failing requests", "slowest calls", "waterfall", "spans"}, []string{"链路", "调用链", "追踪", "慢请求", "失败的请求", "トレース", "遅いリクエスト", "失敗したリクエスト"}},
+	{"operations", []string{"operations", "endpoints", "endpoint", "routes of", "slowest endpoints", "which operation"}, []string{"接口", "端点", "エンドポイント", "オペレーション"}},
+	{"logs", []string{"log", "logs", "log lines", "stack trace", "stacktrace", "stderr", "stdout"}, []string{"日志", "ログ", "スタックトレース"}},
+	{"events", []string{"event", "events"}, []string{"事件", "イベント"}},
+	{"topology", []string{"topology", "depends on", "depend on", "depending on", "dependencies", "dependency", "upstream", "downstream", "who calls", "what calls", "calls what", "does @ call", "callers", "blast radius", "breaks if", "break if", "fails if", "used by", "talks to", "talk to"}, []string{"拓扑", "依赖", "上游", "下游", "谁调用", "调用谁", "调用了", "依存", "トポロジ", "上流", "下流", "呼び出"}},
+	{"chart", []string{"chart", "charts", "graph", "graphs", "plot", "diagram", "curve", "draw"}, []string{"图表", "曲线", "画图", "画出", "走势", "グラフ", "チャート", "推移"}},
+	{"signals", []string{"golden signals", "compare", "compared", "comparison", "than an hour ago", "with an hour ago"}, []string{"黄金信号", "对比", "相比", "比较", "一小时前", "ゴールデンシグナル", "比べて", "比較", "1時間前と"}},
+	{"ranking", []string{"top", "top pods", "top nodes", "most cpu", "most memory", "most ram", "using the most", "uses the most", "highest cpu", "highest memory", "hungriest"}, []string{"最高", "最多", "占用", "一番使", "最も使", "使用量の多い"}},
+	{"metrics", []string{"metrics", "metric", "latency", "latencies", "error rate", "request rate", "rps", "qps", "throughput", "p95", "p99", "cpu", "memory", "ram", "traffic", "saturation", "resource usage", "resource use", "load"}, []string{"指标", "延迟", "错误率", "请求量", "流量", "内存", "资源使用", "使用率", "メトリクス", "レイテンシ", "遅延", "エラー率", "メモリ", "リソース使用", "トラフィック"}},
+	{"yaml", []string{"yaml", "manifest", "spec"}, []string{"清单", "マニフェスト"}},
+	{"describe", []string{"describe", "details", "detail", "tell me about", "more about", "conditions of", "configuration of"}, []string{"详情", "描述", "详细", "詳細"}},
+	{"why", []string{"why", "root cause", "rca", "cause", "caused", "causes", "causing", "explain", "since when", "when did", "how long", "who is affected", "what is affected", "which services are affected", "affected", "impact", "impacted", "whose fault", "blame", "culprit", "evidence", "what broke", "reason"}, []string{"为什么", "为何", "原因", "根因", "什么时候开始", "从什么时候", "多久了", "影响", "解释", "证据", "なぜ", "どうして", "いつから", "影響", "説明", "原因", "根拠"}},
+	{"alerts", []string{"alert", "alerts", "alerting", "anomaly", "anomalies", "anomalous", "abnormal", "warning", "warnings", "firing"}, []string{"告警", "报警", "警报", "アラート", "警告"}},
+	{"risk", []string{"risk", "risks", "risky", "riskiest", "score", "scores"}, []string{"风险", "リスク", "スコア"}},
+	{"incidents", []string{"incident", "incidents", "outage", "outages", "open issues"}, []string{"故障", "インシデント", "障害"}},
+	{"clusters", []string{"clusters", "which cluster", "agents", "is the agent", "agent connected"}, []string{"哪些集群", "集群列表", "有几个集群", "クラスタ一覧", "クラスター一覧", "どのクラスタ", "クラスタはいくつ"}},
+	{"list", []string{"list", "how many", "count", "number of", "show", "which", "get", "give me", "display", "find", "any", "what", "are", "all"}, []string{"列出", "多少", "几个", "哪些", "显示", "看看", "查看", "有没有", "一覧", "いくつ", "何個", "何台", "どの", "見せて", "表示", "ありますか"}},
+	{"overview", []string{"wrong", "what is broken", "what is going on", "what is happening", "what is up", "status", "state", "overview", "summary", "summarise", "summarize", "how are things", "how is it going", "how are we", "how is everything", "how is", "how are", "health", "healthy", "ok", "okay", "fine", "all good", "alright", "green", "problem", "problems", "broken", "issue", "issues", "trouble", "down", "up", "alive", "sitrep", "failing", "fails", "slow", "crashing", "degraded", "unhealthy", "on fire", "what is the matter", "check"}, []string{"有什么问题", "出了什么问题", "出问题", "怎么了", "状态", "状况", "健康", "正常", "还好", "概览", "问题", "挂了", "异常", "何が起き", "問題", "状況", "状態", "大丈夫", "健全", "正常", "概要", "どうなって", "どうなの", "異常", "落ちて"}},
+	{"hello", []string{"hello", "hi", "hey", "good morning", "good evening"}, []string{"你好", "您好", "こんにちは", "おはよう", "こんばんは"}},
+}
+
+// acts are the orders. Words are in the imperative, as a sentence begins with them.
+var acts = []intent{
+	{"rollback", []string{"roll back", "rollback", "roll @ back", "roll the @ back", "roll it back", "roll this back", "roll that back", "revert", "undo the rollout", "undo the last rollout", "undo rollout"}, []string{"回滚", "回退", "ロールバック", "巻き戻し", "元に戻して"}},
+	{"restart", []string{"restart", "bounce", "rollout restart", "do a rolling restart", "rolling restart"}, []string{"重启", "重新启动", "再起動"}},
+	{"scale", []string{"scale", "set replicas", "set the replicas", "set the number of replicas"}, []string{"扩容", "缩容", "扩到", "缩到", "副本数改", "调整副本", "スケール", "レプリカを", "レプリカ数を"}},
+	{"set_image", []string{"set image", "set the image", "change the image", "update the image"}, []string{"设置镜像", "更换镜像", "换成镜像", "镜像改", "镜像换", "イメージを"}},
+	{"uncordon", []string{"uncordon"}, []string{"恢复调度", "解除隔离", "スケジュール再開", "スケジュールを再開"}},
+	{"cordon", []string{"cordon"}, []string{"禁止调度", "停止调度", "隔离节点", "スケジュール停止", "スケジュールを停止"}},
+	{"drain", []string{"drain"}, []string{"排空", "驱逐节点", "ドレイン"}},
+	{"rollout_pause", []string{"pause", "pause the rollout of", "pause rollouts of"}, []string{"暂停", "一時停止"}},
+	{"rollout_resume", []string{"resume", "unpause", "resume the rollout of", "resume rollouts of"}, []string{"恢复发布", "继续发布", "取消暂停", "ロールアウトを再開", "を再開して"}},
+	{"run_cronjob", []string{"run cronjob", "run the cronjob", "run @ now", "run @ once", "trigger"}, []string{"立即运行", "立即执行", "运行一次", "执行一次", "今すぐ実行", "一度実行"}},
+	{"delete_pod", []string{"delete pod", "delete the pod", "delete @", "kill pod", "kill the pod", "kill @", "remove pod", "remove the pod"}, []string{"删除pod", "删掉pod", "杀掉", "podを削除", "ポッドを削除", "を削除"}},
+	{"acknowledge", []string{"acknowledge", "ack", "i am on it", "i take it", "i take this", "i have it", "i will take it", "i will take this"}, []string{"认领", "我来处理", "我在处理", "対応します", "引き受け"}},
+	{"silence", []string{"silence", "mute", "snooze"}, []string{"静默", "静音", "屏蔽", "ミュート", "サイレンス", "静かに"}},
+	{"fix", []string{"fix", "mend", "repair", "suggest", "propose"}, []string{"修复", "修一下", "给个方案", "直して", "修正して", "対処して"}},
+}
+
+// inflected are the verbs of changes as they stand in questions and statements.
+var inflected = []intent{
+	{"rollback", []string{"roll back", "rolled back", "rolling back", "rollback", "roll @ back", "revert", "reverted", "undo"}, []string{"回滚", "回退", "ロールバック", "巻き戻"}},
+	{"restart", []string{"restart", "restarts", "restarted", "restarting", "bounce", "bounced"}, []string{"重启", "重新启动", "再起動"}},
+	{"scale", []string{"scale", "scales", "scaled", "scaling"}, []string{"扩容", "缩容", "扩到", "缩到", "スケール"}},
+	{"set_image", []string{"set image", "set the image", "change the image"}, []string{"镜像", "イメージ"}},
+	{"cordon", []string{"cordon", "cordoned", "uncordon", "uncordoned"}, []string{"调度", "スケジュール"}},
+	{"drain", []string{"drain", "drained", "draining"}, []string{"排空", "ドレイン"}},
+	{"rollout_pause", []string{"pause", "paused", "resume", "resumed", "unpaused"}, []string{"暂停", "一時停止"}},
+	{"delete_pod", []string{"delete", "deleted", "kill", "killed"}, []string{"删除", "杀掉", "削除"}},
+}
+
+// kinds are the words for kinds in the languages whose words kubectl does not know, longer ones first.
+var kinds = []struct{ word, kind string }{
+	{"定时任务", "CronJob"}, {"命名空间", "Namespace"}, {"名前空間", "Namespace"}, {"容器组", "Pod"}, {"デプロイメント", "Deployment"}, {"サービス", "Service"},
+	{"ノード", "Node"}, {"ポッド", "Pod"}, {"ジョブ", "Job"}, {"节点", "Node"}, {"服务", "Service"}, {"部署", "Deployment"}, {"任务", "Job"}, {"入口", "Ingress"},
+	{"配置", "ConfigMap"}, {"设定", "ConfigMap"}, {"イングレス", "Ingress"},
+}
+
+// common are English words of questions that no name should be sought in, beside the words of the intents.
+var common = func() map[string]bool {
+	out := map[string]bool{}
+	for w := range strings.FieldsSeq(`
+		a about after again all also am an and any anything are as at atl be because been before behind being between both but by can
+		cannot check come coming could currently customer customers did do does doing done during each else error errors every everything
+		failure failures for from further get gets give go goes going got had has have having he help her here him his how i if in into
+		is it its just keep keeps kubectl last late lately latest let like lines look looking made make many may me might minute minutes
+		mine more most much my need needs new newest next night no none not nothing now of off on once one ones only open or other our out
+		over own page paged people per please point previous prod production put quick quickly rather really recent recently right run
+		running same say see send service services set she should since so some somebody someone something soon still such suddenly take
+		team tell than thank thanks that the their them then there these they thing things think this those through time to today tonight
+		too total try under until us use used user users uses using very want was way we well went were what when where which while who
+		whole whose why will with within without work working works would yesterday yet you your crash crashes crashed bad worse worst
+		panic exception fatal timeout timeouts ready pod pods node nodes deployment deployments namespace namespaces container containers
+		cluster clusters hour hours day days week weeks second seconds end start started starting begin began part side far many few
+		critical high low medium severity live dead back away safe unsafe ever always never also maybe ok great good fine`) {
+		out[w] = true
+	}
+	for _, list := range [][]intent{asks, acts, inflected} {
+		for _, i := range list {
+			for _, phrase := range i.words {
+				for w := range strings.FieldsSeq(phrase) {
+					out[w] = true
+				}
+			}
+		}
+	}
+	return out
+}()

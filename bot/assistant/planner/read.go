@@ -1,0 +1,228 @@
+package planner
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/tools"
+)
+
+// sentence is a text made ready for recognition.
+type sentence struct {
+	// latin holds the Latin words in lower case, each between spaces, with @ for each name and # for each number.
+	latin string
+	// han holds the whole text without spaces, with the same signs, for languages that set none.
+	han   string
+	asked bool // it bears a question mark
+}
+
+// contractions are taken apart, so that a phrase need be listed once.
+var contractions = map[string]string{
+	"what's": "what is", "whats": "what is", "who's": "who is", "how's": "how is", "hows": "how is", "it's": "it is", "that's": "that is",
+	"where's": "where is", "why's": "why is", "there's": "there is", "let's": "let us", "i'm": "i am", "i'll": "i will", "i've": "i have",
+	"we're": "we are", "we'll": "we will", "isn't": "is not", "aren't": "are not", "doesn't": "does not", "don't": "do not", "dont": "do not",
+	"didn't": "did not", "can't": "can not", "cannot": "can not", "won't": "will not", "shouldn't": "should not", "wasn't": "was not", "pls": "please",
+}
+
+// read makes a sentence of a text. Names that exist are taken out of it: the letters of a name are never a question.
+func read(text string, m tools.Mention) sentence {
+	known := map[string]bool{strings.ToLower(m.Cluster): true, strings.ToLower(m.Namespace): true, strings.ToLower(m.Incident): true}
+	for _, t := range append(slices.Clone(m.Others), m.Target) {
+		_, name, _ := strings.Cut(t, "/")
+		known[name] = true
+	}
+	delete(known, "")
+	var latin, han strings.Builder
+	latin.WriteByte(' ')
+	var s sentence
+	runes := []rune(strings.ToLower(text))
+	for i := 0; i < len(runes); i++ {
+		c := runes[i]
+		switch {
+		case c == '?' || c == '？':
+			s.asked = true
+			latin.WriteString("? ")
+			han.WriteByte('?')
+		case inWord(c):
+			j := i
+			for j < len(runes) && inWord(runes[j]) {
+				j++
+			}
+			w := word(string(runes[i:j]), known)
+			latin.WriteString(w + " ")
+			han.WriteString(strings.ReplaceAll(w, " ", ""))
+			i = j - 1
+		case unicode.IsSpace(c):
+		case unicode.IsPunct(c):
+			latin.WriteString(", ")
+			han.WriteByte(',')
+		default:
+			han.WriteRune(c)
+		}
+	}
+	s.latin, s.han = latin.String(), han.String()
+	return s
+}
+
+func inWord(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.ContainsRune("-./:@_'’", c)
+}
+
+func word(w string, known map[string]bool) string {
+	stop := ""
+	if strings.HasSuffix(w, ".") || strings.HasSuffix(w, ":") {
+		stop = " ,"
+	}
+	w = strings.Trim(strings.ReplaceAll(w, "’", "'"), ".:_'/-")
+	bare := strings.TrimSuffix(w, "'s")
+	switch {
+	case w == "":
+		return ","
+	case known[bare] || known[bare[strings.LastIndexByte(bare, '/')+1:]]:
+		return "@" + stop
+	case contractions[w] != "":
+		return contractions[w] + stop
+	case strings.Trim(w, "0123456789") == "":
+		return "#" + stop
+	}
+	return w + stop
+}
+
+// has says whether one of the English phrases stands in the sentence as whole words.
+func (s sentence) has(phrases ...string) bool {
+	return slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(s.latin, " "+p+" ") })
+}
+
+// holds says whether one of the runs of Chinese or Japanese characters stands in the sentence.
+func (s sentence) holds(runs ...string) bool {
+	return slices.ContainsFunc(runs, func(r string) bool { return strings.Contains(s.han, r) })
+}
+
+func (s sentence) means(i intent) bool { return s.has(i.words...) || s.holds(i.han...) }
+
+// all gives the names of the intents that a sentence may mean, in the order of the list.
+func (s sentence) all(list []intent) []string {
+	var out []string
+	for _, i := range list {
+		if s.means(i) {
+			out = append(out, i.name)
+		}
+	}
+	return out
+}
+
+// polite are words that may stand before an order.
+var polite = []string{"please", "now", "ok", "okay", "then", "and", "just", "go ahead and", "so", "hey", "hi", "yes", ",", "atl", "kindly", "quickly"}
+
+// order gives the change that a sentence tells us to make, "" when it is no order. It is none when anything in it asks,
+// doubts, forbids or puts it off: a change that nobody ordered must not even be proposed.
+func (s sentence) order() string {
+	if s.asked || s.holds(doubts...) || strings.HasSuffix(s.han, "か") || s.has("not", "never", "if", "unless", "when", "whenever", "after", "before", "until", "later", "tomorrow", "every", "instead of", "would", "should",
+		"could", "might", "why", "how", "was", "were", "did", "has", "had", "been", "keeps", "kept", "wants", "tried", "failed", "said", "says", "told", "asked") {
+		return ""
+	}
+	rest := strings.TrimPrefix(s.latin, " ")
+	for cut := true; cut; {
+		cut = false
+		for _, p := range polite {
+			if strings.HasPrefix(rest, p+" ") {
+				rest, cut = strings.TrimPrefix(rest, p+" "), true
+			}
+		}
+	}
+	for _, a := range acts {
+		for _, w := range a.words {
+			if strings.HasPrefix(rest, w+" ") {
+				return a.name
+			}
+		}
+	}
+	for _, a := range acts {
+		if s.holds(a.han...) {
+			return a.name
+		}
+	}
+	return ""
+}
+
+// doubts are what makes a Chinese or Japanese sentence something else than an order.
+var doubts = []string{
+	"吗", "么", "呢", "为何", "怎", "如何", "是否", "能不能", "可不可", "可以", "应该", "要不要", "需要", "会不会", "几次", "次数", "多少", "一直", "不断", "频繁", "反复", "了几", "谁",
+	"不要", "别", "不能", "不用", "无需", "如果", "之后", "以后", "明天", "过了", "什么", "重启了", "回滚了", "扩容了", "缩容了", "在重启", "自动重启", "不了",
+	"か,", "ますか", "ですか", "でしょう", "なぜ", "どう", "べき", "しない", "するな", "ないで", "できな", "できる", "された", "されて", "されま", "している", "してる", "しています",
+	"した", "しまし", "すると", "すれば", "したら", "もし", "何回", "いつ", "誰", "失敗", "履歴", "後で", "あとで", "明日",
+}
+
+// ponders gives the change that a sentence asks or speaks about without ordering it, "" when there is none.
+func (s sentence) ponders() string {
+	for _, i := range inflected {
+		if s.means(i) {
+			return i.name
+		}
+	}
+	return ""
+}
+
+// chatter says whether people seem to talk to each other: a statement about themselves or what they think.
+func (s sentence) chatter() bool {
+	if s.asked {
+		return false
+	}
+	for _, p := range []string{"i ", "we ", "he ", "she ", "they ", "you ", "looks like", "it looks", "it is ", "that is ", "let me", "let us", "maybe", "yes", "no ", "thanks", "thank you", "sorry", "lol", "not sure", "same here", "agreed", "done "} {
+		if strings.HasPrefix(s.latin, " "+p) && !s.has("i want", "i need", "we need", "show me", "i would like") {
+			return true
+		}
+	}
+	return s.holds("我觉得", "我看看", "我认为", "谢谢", "と思います", "ありがとう")
+}
+
+// back says whether a sentence leans on what was said before.
+func (s sentence) back() bool {
+	return s.has("it", "its", "that", "this", "there", "them", "those", "they", "same") || s.holds("它", "这个", "那个", "该", "其", "それ", "その", "この", "あれ", "そこ")
+}
+
+// elliptic says whether a sentence repeats an earlier question about something else: "and in staging?", "what about cart?".
+func (s sentence) elliptic() bool {
+	for _, p := range []string{"and ", "what about ", "how about ", "also ", "same for ", "in @ ", "@ ?", ", @", "or "} {
+		if strings.HasPrefix(s.latin, " "+p) {
+			return true
+		}
+	}
+	return s.holds("那@", "呢", "では", "じゃあ", "なら", "は?", "的话")
+}
+
+// kindOf gives the kind that a text names in Chinese or Japanese.
+func (s sentence) kindOf() string {
+	for _, k := range kinds {
+		if strings.Contains(s.han, k.word) {
+			return k.kind
+		}
+	}
+	return ""
+}
+
+// candidate gives the word of a text that was probably meant as a name and names nothing: one close to a name, else,
+// when the question cannot do without one, the last word that is none of everyday English.
+func candidate(m tools.Mention, needed bool) string {
+	for _, w := range m.Near {
+		if !everyday(w) {
+			return w
+		}
+	}
+	if !needed {
+		return ""
+	}
+	for _, w := range slices.Backward(m.Unknown) {
+		if !everyday(w) {
+			return w
+		}
+	}
+	return ""
+}
+
+func everyday(w string) bool {
+	_, kind := entity.ParseKind(w)
+	return kind || common[w] || contractions[w] != "" || len(w) < 3
+}

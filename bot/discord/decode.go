@@ -1,0 +1,208 @@
+package discord
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bukahou/atlhyper/bot"
+)
+
+// heard is a decoded event before its place and person are known.
+type heard struct {
+	in      bot.Inbound
+	channel string // as Discord names it: a thread is a channel of its own
+	guild   string // "" in direct messages
+	user    user
+	member  *member // nil in direct messages
+	// thread says that the message in.Message has a thread beneath it.
+	thread bool
+	// token answers an interaction; "" for messages.
+	token string
+	id    string // of the interaction or the message
+}
+
+type user struct {
+	ID         string `json:"id"`
+	Username   string `json:"username"`
+	GlobalName string `json:"global_name"`
+	Bot        bool   `json:"bot"`
+	System     bool   `json:"system"`
+}
+
+type member struct {
+	Nick    string   `json:"nick"`
+	Roles   []string `json:"roles"`
+	Pending bool     `json:"pending"`
+	User    *user    `json:"user"`
+}
+
+// The kinds of messages that are somebody's words: ordinary ones, and replies.
+const (
+	typeDefault = 0
+	typeReply   = 19
+)
+
+type wireMessage struct {
+	ID        string    `json:"id"`
+	ChannelID string    `json:"channel_id"`
+	GuildID   string    `json:"guild_id"`
+	Type      int       `json:"type"`
+	Content   string    `json:"content"`
+	Author    user      `json:"author"`
+	Member    *member   `json:"member"`
+	WebhookID string    `json:"webhook_id"`
+	Mentions  []user    `json:"mentions"`
+	Timestamp time.Time `json:"timestamp"`
+	Flags     int       `json:"flags"`
+	Thread    *struct {
+		ID string `json:"id"`
+	} `json:"thread"`
+}
+
+// flagHasThread marks a message that a thread was started on.
+const flagHasThread = 1 << 5
+
+// decodeMessage reads a MESSAGE_CREATE. It returns nil without an error for what is not said to the bot. Whether a
+// message stands in one of the bot's threads cannot be seen in it: every other message of a server is a Reply here,
+// and dropped when its channel turns out not to be such a thread.
+func decodeMessage(payload []byte, self string) (*heard, error) {
+	var m wireMessage
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return nil, fmt.Errorf("decode message: %w", err)
+	}
+	if m.ID == "" || m.ChannelID == "" || m.Author.ID == "" {
+		return nil, errors.New("decode message: id, channel or author is missing")
+	}
+	if m.Author.Bot || m.Author.System || m.Author.ID == self || m.WebhookID != "" || (m.Type != typeDefault && m.Type != typeReply) {
+		return nil, nil
+	}
+	h := &heard{channel: m.ChannelID, guild: m.GuildID, user: m.Author, member: m.Member, id: m.ID}
+	mentioned := false
+	for _, u := range m.Mentions {
+		// A reply mentions whom it answers without their name in the text, and that is meant for the bot as well.
+		mentioned = mentioned || u.ID == self
+	}
+	text := strings.NewReplacer("<@"+self+">", " ", "<@!"+self+">", " ").Replace(m.Content)
+	h.in = bot.Inbound{
+		ID: m.ID, Text: strings.TrimSpace(text), At: m.Timestamp,
+		Message: bot.Ref{Surface: "discord", Channel: m.ChannelID, Message: m.ID},
+	}
+	switch {
+	case m.GuildID == "":
+		h.in.Kind = bot.Direct
+	case mentioned:
+		h.in.Kind = bot.Mention
+	case strings.TrimSpace(m.Content) != "":
+		h.in.Kind = bot.Reply
+	default:
+		return nil, nil // Discord withholds the words of what is not for the bot
+	}
+	return h, nil
+}
+
+type wireInteraction struct {
+	ID        string       `json:"id"`
+	Type      int          `json:"type"`
+	Token     string       `json:"token"`
+	ChannelID string       `json:"channel_id"`
+	GuildID   string       `json:"guild_id"`
+	Member    *member      `json:"member"`
+	User      *user        `json:"user"`
+	Locale    string       `json:"locale"`
+	Message   *wireMessage `json:"message"`
+	Data      struct {
+		Name     string `json:"name"`
+		CustomID string `json:"custom_id"`
+		Options  []struct {
+			Name  string `json:"name"`
+			Value any    `json:"value"`
+		} `json:"options"`
+		Components []wireComponent `json:"components"`
+	} `json:"data"`
+}
+
+// wireComponent is a part of a prompt that was sent off: a row or a label, with the input in it.
+type wireComponent struct {
+	CustomID   string          `json:"custom_id"`
+	Value      string          `json:"value"`
+	Component  *wireComponent  `json:"component"`
+	Components []wireComponent `json:"components"`
+}
+
+// find gives the value of the input.
+func (c wireComponent) find(id string) string {
+	if c.CustomID == id {
+		return c.Value
+	}
+	if c.Component != nil {
+		return c.Component.find(id)
+	}
+	for _, inner := range c.Components {
+		if v := inner.find(id); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+const (
+	interactionCommand = 2
+	interactionButton  = 3
+	interactionPrompt  = 5
+)
+
+// decodeInteraction reads a command, a click or a prompt; nil without an error for anything else.
+func decodeInteraction(payload []byte) (*heard, error) {
+	var i wireInteraction
+	if err := json.Unmarshal(payload, &i); err != nil {
+		return nil, fmt.Errorf("decode interaction: %w", err)
+	}
+	h := &heard{channel: i.ChannelID, guild: i.GuildID, member: i.Member, token: i.Token, id: i.ID}
+	switch {
+	case i.Member != nil && i.Member.User != nil:
+		h.user = *i.Member.User
+	case i.User != nil:
+		h.user = *i.User
+	}
+	if i.ID == "" || i.Token == "" || i.ChannelID == "" || h.user.ID == "" {
+		return nil, errors.New("decode interaction: id, token, channel or user is missing")
+	}
+	h.in = bot.Inbound{ID: i.ID, Lang: i.Locale}
+	if m := i.Message; m != nil && m.ID != "" {
+		h.in.Message = bot.Ref{Surface: "discord", Channel: i.ChannelID, Message: m.ID}
+		h.thread = m.Thread != nil || m.Flags&flagHasThread != 0
+	}
+	switch i.Type {
+	case interactionCommand:
+		if i.Data.Name != commandName {
+			return nil, nil
+		}
+		h.in.Kind = bot.Slash
+		for _, o := range i.Data.Options {
+			if text, ok := o.Value.(string); ok && o.Name == optionName {
+				h.in.Text = strings.TrimSpace(text)
+			}
+		}
+	case interactionButton, interactionPrompt:
+		h.in.Kind = bot.Click
+		action, subject, ok := strings.Cut(i.Data.CustomID, actionMark)
+		if !ok || action == "" {
+			return nil, fmt.Errorf("decode interaction: %q is not one of our buttons", i.Data.CustomID)
+		}
+		h.in.Action, h.in.Subject = action, subject
+		if i.Type == interactionPrompt {
+			h.in.Kind = bot.Submit
+			for _, c := range i.Data.Components {
+				if v := c.find(promptInput); v != "" {
+					h.in.Text = strings.TrimSpace(v)
+				}
+			}
+		}
+	default:
+		return nil, nil
+	}
+	return h, nil
+}

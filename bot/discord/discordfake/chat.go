@@ -1,0 +1,185 @@
+package discordfake
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Prompt is an open prompt.
+type Prompt struct {
+	User    string
+	form    promptForm
+	channel string
+	message *Message
+}
+
+// Text is the prompt's title, labels and hints.
+func (p Prompt) Text() string {
+	lines := []string{p.form.Title}
+	for _, l := range p.form.Components {
+		lines = append(lines, l.Label)
+		if l.Description != "" {
+			lines = append(lines, l.Description)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Slash uses the command /atl with a text.
+func (s *Server) Slash(user, channel, text string) error {
+	s.mu.Lock()
+	i := s.interactionLocked(channel, user, nil)
+	event := s.interactionEventLocked(i, 2, map[string]any{
+		"id": "1", "name": "atl", "type": 1,
+		"options": []any{map[string]any{"name": "text", "type": 3, "value": text}},
+	})
+	s.mu.Unlock()
+	return s.interact(event)
+}
+
+// Mention writes a message that names the bot, in a channel or thread.
+func (s *Server) Mention(user, channel, text string) (Message, error) {
+	return s.say(user, channel, "<@"+BotUser+"> "+text, []string{BotUser})
+}
+
+// Reply writes in a thread; Say in a channel, to nobody in particular. To Discord both are messages in a channel.
+func (s *Server) Reply(user, thread, text string) (Message, error) {
+	return s.say(user, thread, text, nil)
+}
+
+// Say writes in a channel, to nobody in particular.
+func (s *Server) Say(user, channel, text string) (Message, error) {
+	return s.say(user, channel, text, nil)
+}
+
+// Direct writes to the bot alone. The channel is in the message that it returns.
+func (s *Server) Direct(user, text string) (Message, error) {
+	s.mu.Lock()
+	channel := s.directLocked(user)
+	s.mu.Unlock()
+	return s.say(user, channel, text, nil)
+}
+
+// Thread starts a thread of a person's on a message, and gives its id.
+func (s *Server) Thread(user string, m Message, name string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.findLocked(m.Channel, m.ID)
+	if found == nil || found.Thread != "" {
+		return "", fmt.Errorf("discordfake: no thread can start on %s", m.ID)
+	}
+	found.Thread = m.ID
+	s.channels[m.ID] = &channel{id: m.ID, parent: m.Channel, owner: user, name: name}
+	return m.ID, nil
+}
+
+func (s *Server) say(user, channel, text string, mentions []string) (Message, error) {
+	s.mu.Lock()
+	if s.channels[channel] == nil {
+		s.mu.Unlock()
+		return Message{}, fmt.Errorf("discordfake: no channel %s", channel)
+	}
+	m := &Message{Channel: channel, Author: user, Content: text}
+	s.addLocked(m)
+	event, said := s.messageEventLocked(m, mentions), m.snapshot()
+	s.mu.Unlock()
+	return said, s.dispatch("MESSAGE_CREATE", event)
+}
+
+// messageEventLocked is a MESSAGE_CREATE. Without the Message Content Intent, the words of what is neither direct nor
+// for the bot are withheld.
+func (s *Server) messageEventLocked(m *Message, mentions []string) map[string]any {
+	u := s.users[m.Author]
+	if m.Author == BotUser {
+		u = User{ID: BotUser, Name: "atlhyper", Bot: true}
+	}
+	named := []any{}
+	for _, id := range mentions {
+		named = append(named, map[string]any{"id": id, "bot": id == BotUser})
+	}
+	c := s.channels[m.Channel]
+	content := m.Content
+	if s.cfg.NoContentIntent && c.direct == "" && len(mentions) == 0 {
+		content = ""
+	}
+	event := map[string]any{
+		"id": m.ID, "channel_id": m.Channel, "type": 0, "content": content, "author": userOf(u), "mentions": named,
+		"timestamp": s.cfg.Now().UTC().Format("2006-01-02T15:04:05.000000+00:00"),
+	}
+	if c.direct == "" {
+		member := memberOf(u)
+		delete(member, "user")
+		event["guild_id"], event["member"] = Guild, member
+	}
+	return event
+}
+
+func (s *Server) interactionEventLocked(i *interaction, kind int, data map[string]any) map[string]any {
+	u := s.users[i.user]
+	event := map[string]any{
+		"id": i.id, "application_id": BotUser, "type": kind, "token": i.token, "version": 1,
+		"channel_id": i.channel, "locale": "ja", "data": data,
+	}
+	if s.channels[i.channel] != nil && s.channels[i.channel].direct != "" {
+		event["user"] = userOf(u)
+	} else {
+		event["guild_id"], event["member"] = Guild, memberOf(u)
+	}
+	if m := i.message; m != nil {
+		message := s.messageEventLocked(m, nil)
+		if m.Thread != "" {
+			message["flags"] = 1 << 5
+		}
+		event["message"] = message
+	}
+	return event
+}
+
+// Click presses the button with this label on the message as it is now. It fails when there is no such button, as a
+// person would.
+func (s *Server) Click(user string, m Message, label string) error {
+	s.mu.Lock()
+	now := s.findLocked(m.Channel, m.ID)
+	if now == nil || now.Only != "" && now.Only != user {
+		s.mu.Unlock()
+		return fmt.Errorf("discordfake: %s sees no message %s in %s", user, m.ID, m.Channel)
+	}
+	for _, b := range now.Buttons() {
+		if b.Label == label {
+			i := s.interactionLocked(m.Channel, user, now)
+			event := s.interactionEventLocked(i, 3, map[string]any{"custom_id": b.CustomID, "component_type": 2})
+			s.mu.Unlock()
+			return s.interact(event)
+		}
+	}
+	s.mu.Unlock()
+	return fmt.Errorf("discordfake: the message has no button %q:\n%s", label, now.Text())
+}
+
+// Prompt is the prompt that a person has open.
+func (s *Server) Prompt(user string) (Prompt, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.prompts[user]
+	return p, ok
+}
+
+// Submit types a text into the prompt's input and sends it off.
+func (s *Server) Submit(user string, p Prompt, text string) error {
+	s.mu.Lock()
+	if _, ok := s.prompts[user]; !ok {
+		s.mu.Unlock()
+		return fmt.Errorf("discordfake: %s has no prompt open", user)
+	}
+	delete(s.prompts, user)
+	var parts []any
+	for _, l := range p.form.Components {
+		parts = append(parts, map[string]any{"type": 18, "component": map[string]any{
+			"type": 4, "custom_id": l.Component.CustomID, "value": text,
+		}})
+	}
+	i := s.interactionLocked(p.channel, user, p.message)
+	event := s.interactionEventLocked(i, 5, map[string]any{"custom_id": p.form.CustomID, "components": parts})
+	s.mu.Unlock()
+	return s.interact(event)
+}

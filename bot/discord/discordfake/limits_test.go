@@ -1,0 +1,171 @@
+package discordfake
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+type obj = map[string]any
+
+func x(n int) string { return strings.Repeat("é", n) }
+
+func aButton(id, label string) obj {
+	return obj{"type": 2, "style": 1, "label": label, "custom_id": id}
+}
+
+func rowOf(n int) obj {
+	var buttons []any
+	for i := range n {
+		buttons = append(buttons, aButton(fmt.Sprint("b", i), "b"))
+	}
+	return obj{"type": 1, "components": buttons}
+}
+
+func post(t *testing.T, s *Server, body any) (int, obj) {
+	t.Helper()
+	return send(t, s, "/channels/"+Ops+"/messages", body)
+}
+
+func send(t *testing.T, s *Server, path string, body any) (int, obj) {
+	t.Helper()
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+path, strings.NewReader(string(encoded)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bot "+BotToken)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer obj
+	_ = json.NewDecoder(resp.Body).Decode(&answer) // 204 has none
+	return resp.StatusCode, answer
+}
+
+func TestEachLimitIsEnforced(t *testing.T) {
+	s := New(Config{Burst: -1})
+	defer s.Close()
+	embed := func(e obj) obj { return obj{"embeds": []any{e}} }
+	rows := func(rows ...any) obj { return obj{"content": "c", "components": rows} }
+	for name, c := range map[string]struct{ fits, breaks obj }{
+		"2000 characters":              {obj{"content": x(2000)}, obj{"content": x(2001)}},
+		"something":                    {obj{"content": "c"}, obj{}},
+		"4096 of a description":        {embed(obj{"description": x(4096)}), embed(obj{"description": x(4097)})},
+		"256 of a title":               {embed(obj{"title": x(256)}), embed(obj{"title": x(257)})},
+		"2048 of a footer":             {embed(obj{"footer": obj{"text": x(2048)}}), embed(obj{"footer": obj{"text": x(2049)}})},
+		"6000 over all embeds":         {obj{"embeds": []any{obj{"description": x(3000)}, obj{"description": x(3000)}}}, obj{"embeds": []any{obj{"description": x(3000)}, obj{"description": x(3001)}}}},
+		"10 embeds":                    {obj{"embeds": make([]obj, 10)}, obj{"embeds": make([]obj, 11)}},
+		"25 fields":                    {embed(obj{"fields": fields(25, 1)}), embed(obj{"fields": fields(26, 1)})},
+		"1024 of a field":              {embed(obj{"fields": fields(1, 1024)}), embed(obj{"fields": fields(1, 1025)})},
+		"5 buttons in a row":           {rows(rowOf(5)), rows(rowOf(6))},
+		"5 rows":                       {rows(one(0), one(1), one(2), one(3), one(4)), rows(one(0), one(1), one(2), one(3), one(4), one(5))},
+		"80 of a label":                {rows(obj{"type": 1, "components": []any{aButton("a", x(80))}}), rows(obj{"type": 1, "components": []any{aButton("a", x(81))}})},
+		"100 of a custom_id":           {rows(obj{"type": 1, "components": []any{aButton(x(100), "b")}}), rows(obj{"type": 1, "components": []any{aButton(x(101), "b")}})},
+		"a custom_id once":             {rows(rowOf(1)), rows(rowOf(1), rowOf(1))},
+		"25 of a nonce":                {obj{"content": "c", "nonce": strings.Repeat("n", 25)}, obj{"content": "c", "nonce": strings.Repeat("n", 26)}},
+		"pictures that are there":      {embed(obj{"description": "d"}), embed(obj{"description": "d", "image": obj{"url": "attachment://a.png"}})},
+		"a reply to what can be found": {obj{"content": "c"}, obj{"content": "c", "message_reference": obj{"message_id": "1"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if status, answer := post(t, s, c.fits); status != 200 {
+				t.Errorf("what fits is refused: %v", answer)
+			}
+			if status, answer := post(t, s, c.breaks); status != 400 {
+				t.Errorf("what does not fit is taken: %v", answer)
+			}
+		})
+	}
+	if len(s.Faults()) == 0 {
+		t.Error("breaches are not remembered")
+	}
+}
+
+func one(i int) obj {
+	return obj{"type": 1, "components": []any{aButton(fmt.Sprint("r", i), "b")}}
+}
+
+func fields(n, length int) []any {
+	var out []any
+	for range n {
+		out = append(out, obj{"name": "n", "value": x(length)})
+	}
+	return out
+}
+
+func TestAChannelTakesABurstAndThenWaits(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	s := New(Config{Now: func() time.Time { return now }, Burst: 2})
+	defer s.Close()
+	for range 2 {
+		if status, _ := post(t, s, obj{"content": "c"}); status != 200 {
+			t.Fatal(status)
+		}
+	}
+	status, answer := post(t, s, obj{"content": "c"})
+	if wait, _ := answer["retry_after"].(float64); status != 429 || wait != 5 {
+		t.Errorf("%d %v", status, answer)
+	}
+	now = now.Add(5 * time.Second)
+	if status, _ := post(t, s, obj{"content": "c"}); status != 200 {
+		t.Error(status)
+	}
+}
+
+func TestANonceIsTakenOnce(t *testing.T) {
+	s := New(Config{})
+	defer s.Close()
+	_, a := post(t, s, obj{"content": "c", "nonce": "n", "enforce_nonce": true})
+	_, b := post(t, s, obj{"content": "c", "nonce": "n", "enforce_nonce": true})
+	if a["id"] == nil || a["id"] != b["id"] || len(s.Messages(Ops)) != 1 {
+		t.Errorf("%v, %v", a, b)
+	}
+}
+
+func TestInteractionsMustBeAnsweredOnceAndInTime(t *testing.T) {
+	s := New(Config{AnswerWithin: 50 * time.Millisecond})
+	defer s.Close()
+	open := func() (path string) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		i := s.interactionLocked(Ops, Mia, nil)
+		return "/interactions/" + i.id + "/" + i.token + "/callback"
+	}
+	first := open()
+	if status, answer := send(t, s, first, obj{"type": 4, "data": obj{"content": "c"}}); status != 204 {
+		t.Errorf("%d %v", status, answer)
+	}
+	if status, answer := send(t, s, first, obj{"type": 5}); status != 400 || answer["code"] != 40060.0 {
+		t.Errorf("a second first answer: %d %v", status, answer)
+	}
+	if status, _ := send(t, s, open(), obj{"type": 6}); status != 400 {
+		t.Errorf("an update of no message: %d", status)
+	}
+	label := obj{"type": 18, "label": "l", "component": obj{"type": 4, "custom_id": "t", "style": 1}}
+	for name, data := range map[string]obj{
+		"45 of a title": {"title": x(46), "custom_id": "c", "components": []any{label}},
+		"an id":         {"title": "t", "components": []any{label}},
+		"a label":       {"title": "t", "custom_id": "c", "components": []any{obj{"type": 1}}},
+	} {
+		if status, _ := send(t, s, open(), obj{"type": 9, "data": data}); status != 400 {
+			t.Errorf("a prompt needs %s: %d", name, status)
+		}
+	}
+	before := len(s.Faults())
+	late := open()
+	if err := s.Wait(t.Context(), func() bool { time.Sleep(60 * time.Millisecond); return len(s.Faults()) > before }); err != nil {
+		t.Fatal(err)
+	}
+	if status, answer := send(t, s, late, obj{"type": 5}); status != 404 || answer["code"] != 10062.0 {
+		t.Errorf("too late: %d %v", status, answer)
+	}
+}

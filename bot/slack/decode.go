@@ -1,0 +1,304 @@
+package slack
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/bukahou/atlhyper/bot"
+)
+
+// heard is a decoded event before the person is known: the neutral form, and what only an answer on Slack needs.
+type heard struct {
+	in   bot.Inbound
+	user string
+	// teams are the workspaces that the event says the person belongs to. One that is not ours makes a stranger.
+	teams       []string
+	responseURL string
+	trigger     string
+	// direct says that the place is a direct message channel, where answers need no thread.
+	direct bool
+	// ephemeral says that the clicked message is seen by one person and cannot carry a thread.
+	ephemeral bool
+}
+
+// callback is the outer form of an Events API delivery, the same over HTTP and Socket Mode.
+type callback struct {
+	Type      string       `json:"type"`
+	Challenge string       `json:"challenge"`
+	TeamID    string       `json:"team_id"`
+	EventID   string       `json:"event_id"`
+	Event     messageEvent `json:"event"`
+}
+
+// messageEvent holds the fields of app_mention and message events that matter here.
+type messageEvent struct {
+	Type        string `json:"type"`
+	SubType     string `json:"subtype"`
+	User        string `json:"user"`
+	BotID       string `json:"bot_id"`
+	Text        string `json:"text"`
+	TS          string `json:"ts"`
+	ThreadTS    string `json:"thread_ts"`
+	Channel     string `json:"channel"`
+	ChannelType string `json:"channel_type"`
+	UserTeam    string `json:"user_team"`
+	SourceTeam  string `json:"source_team"`
+	Edited      *struct {
+		TS string `json:"ts"`
+	} `json:"edited"`
+}
+
+// decodeEvent reads an Events API delivery. It returns nil without an error for everything that is not a person
+// speaking to the bot: messages of bots and of itself, edits, joins, talk between people.
+func decodeEvent(payload []byte, self identity) (*heard, error) {
+	var c callback
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return nil, fmt.Errorf("decode event: %w", err)
+	}
+	e := c.Event
+	if c.Type != "event_callback" || e.Channel == "" || e.TS == "" || c.EventID == "" {
+		return nil, nil
+	}
+	if e.User == "" || e.User == self.User || e.BotID != "" || e.Edited != nil {
+		return nil, nil
+	}
+	// thread_broadcast is a reply that was also sent to the channel; file_share a message with a file beside it.
+	if !slices.Contains([]string{"", "thread_broadcast", "file_share"}, e.SubType) {
+		return nil, nil
+	}
+	h := &heard{user: e.User, teams: nonEmpty(e.UserTeam, e.SourceTeam)}
+	h.in = bot.Inbound{
+		ID:    c.EventID,
+		Place: bot.Place{Surface: "slack", Channel: e.Channel, Thread: e.ThreadTS},
+		At:    tsTime(e.TS),
+	}
+	mention := "<@" + self.User + ">"
+	switch {
+	case e.Type == "app_mention":
+		h.in.Kind = bot.Mention
+		if e.ThreadTS == "" {
+			h.in.Place.Thread = e.TS // the answer opens a thread beneath the question
+		}
+	case e.Type != "message":
+		return nil, nil
+	case e.ChannelType == "im":
+		// Nobody is "mentioned" in a direct message, even when the name is typed: there is no app_mention beside it.
+		h.in.Kind, h.direct = bot.Direct, true
+	case e.ThreadTS != "" && !strings.Contains(e.Text, mention):
+		h.in.Kind = bot.Reply
+	default:
+		// Either talk that is not for us, or the twin of an app_mention that is handled as such.
+		return nil, nil
+	}
+	text := strings.ReplaceAll(e.Text, mention, " ")
+	h.in.Text, h.in.Mentioned = plainText(text), mentioned(text)
+	return h, nil
+}
+
+// decodeCommand reads a slash command.
+func decodeCommand(c slack.SlashCommand) (*heard, error) {
+	if c.UserID == "" || c.ChannelID == "" || c.TriggerID == "" {
+		return nil, errors.New("decode command: user, channel or trigger is missing")
+	}
+	return &heard{
+		in: bot.Inbound{
+			ID:    c.TriggerID,
+			Kind:  bot.Slash,
+			Place: bot.Place{Surface: "slack", Channel: c.ChannelID},
+			Text:  plainText(c.Text),
+
+			Mentioned: mentioned(c.Text),
+		},
+		user:        c.UserID,
+		teams:       nonEmpty(c.TeamID),
+		responseURL: c.ResponseURL,
+		trigger:     c.TriggerID,
+		direct:      isDirect(c.ChannelID),
+	}, nil
+}
+
+// prompted is what a modal carries through its private_metadata, so that its answer finds back.
+type prompted struct {
+	Action  string    `json:"action"`
+	Subject string    `json:"subject"`
+	Place   bot.Place `json:"place"`
+	Message bot.Ref   `json:"message"`
+}
+
+const (
+	promptCallback = "atlhyper.prompt"
+	promptInput    = "text" // block_id and action_id of the one input
+)
+
+// decodeInteraction reads a button click or a modal that was sent off; nil without an error for anything else.
+func decodeInteraction(payload []byte) (*heard, error) {
+	var c slack.InteractionCallback
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return nil, fmt.Errorf("decode interaction: %w", err)
+	}
+	if c.User.ID == "" {
+		return nil, errors.New("decode interaction: user is missing")
+	}
+	h := &heard{user: c.User.ID, teams: nonEmpty(c.User.TeamID), responseURL: c.ResponseURL, trigger: c.TriggerID}
+	switch c.Type {
+	case slack.InteractionTypeBlockActions:
+		return h, h.click(c)
+	case slack.InteractionTypeViewSubmission:
+		if c.View.CallbackID != promptCallback {
+			return nil, nil
+		}
+		return h, h.submit(c)
+	}
+	return nil, nil
+}
+
+func (h *heard) click(c slack.InteractionCallback) error {
+	if len(c.ActionCallback.BlockActions) == 0 {
+		return errors.New("decode click: no action")
+	}
+	a := c.ActionCallback.BlockActions[0]
+	action, _, ok := strings.Cut(a.ActionID, actionMark)
+	channel := c.Container.ChannelID
+	if channel == "" {
+		channel = c.Channel.ID
+	}
+	if !ok || action == "" || channel == "" || c.TriggerID == "" {
+		return fmt.Errorf("decode click: action %q, channel %q, trigger %q: not one of our buttons", a.ActionID, channel, c.TriggerID)
+	}
+	ts, thread := c.Container.MessageTs, c.Container.ThreadTs
+	if ts == "" {
+		ts = c.Message.Timestamp
+	}
+	if thread == "" {
+		thread = c.Message.ThreadTimestamp
+	}
+	h.direct = isDirect(channel)
+	h.ephemeral = c.Container.IsEphemeral
+	if thread == "" && !h.direct && !h.ephemeral {
+		thread = ts // the answer to a click goes beneath the message that holds the button
+	}
+	h.in = bot.Inbound{
+		ID:      c.TriggerID,
+		Kind:    bot.Click,
+		Place:   bot.Place{Surface: "slack", Channel: channel, Thread: thread},
+		Message: bot.Ref{Surface: "slack", Channel: channel, Message: ts, Thread: thread},
+		Action:  action,
+		Subject: a.Value,
+		At:      tsTime(a.ActionTs),
+	}
+	return nil
+}
+
+func (h *heard) submit(c slack.InteractionCallback) error {
+	var p prompted
+	if err := json.Unmarshal([]byte(c.View.PrivateMetadata), &p); err != nil {
+		return fmt.Errorf("decode prompt: %w", err)
+	}
+	if p.Action == "" || p.Place.Channel == "" || c.View.ID == "" {
+		return errors.New("decode prompt: action, channel or view is missing")
+	}
+	text := ""
+	if c.View.State != nil {
+		text = c.View.State.Values[promptInput][promptInput].Value
+	}
+	h.direct = isDirect(p.Place.Channel)
+	h.in = bot.Inbound{
+		// A view is sent off once. Its id is the one thing that a second delivery of the same submission shares.
+		ID:      c.View.ID,
+		Kind:    bot.Submit,
+		Place:   p.Place,
+		Message: p.Message,
+		Text:    strings.TrimSpace(text),
+		Action:  p.Action,
+		Subject: p.Subject,
+	}
+	return nil
+}
+
+// entity is one of Slack's marked-up references: <@U1|mia>, <#C1|ops>, <!here>, <https://x|label>.
+var entity = regexp.MustCompile(`<([^<>\n]*)>`)
+
+// unescape undoes Slack's three escapes, in one pass so that "&amp;lt;" stays "&lt;".
+var unescape = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
+
+// plainText turns what Slack sends into what the person typed.
+func plainText(s string) string {
+	s = entity.ReplaceAllStringFunc(s, func(m string) string {
+		ref, label, labelled := strings.Cut(m[1:len(m)-1], "|")
+		switch {
+		case strings.HasPrefix(ref, "@"):
+			if labelled && label != "" {
+				return "@" + label
+			}
+			return ref
+		case strings.HasPrefix(ref, "#"):
+			if labelled && label != "" {
+				return "#" + label
+			}
+			return ref
+		case strings.HasPrefix(ref, "!"):
+			return "@" + strings.TrimPrefix(ref, "!")
+		case labelled && label != "":
+			return label // Slack links bare names such as shop.example.com: what was typed is the label
+		}
+		return strings.TrimPrefix(ref, "mailto:")
+	})
+	return strings.TrimSpace(unescape.Replace(s))
+}
+
+// mentioned gives whom a text names, by what plainText makes of the reference. What could mean two of them means nobody.
+func mentioned(s string) map[string]string {
+	var out map[string]string
+	for _, m := range entity.FindAllStringSubmatch(s, -1) {
+		ref, _, _ := strings.Cut(m[1], "|")
+		id, group := strings.CutPrefix(ref, "!subteam^")
+		if !group {
+			var person bool
+			if id, person = strings.CutPrefix(ref, "@"); !person {
+				continue
+			}
+		}
+		if id == "" {
+			continue
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		text := plainText(m[0])
+		if other, twice := out[text]; twice && other != "slack:"+id {
+			out[text] = ""
+			continue
+		}
+		out[text] = "slack:" + id
+	}
+	return out
+}
+
+// tsTime reads a message's ts, zero when it is none.
+func tsTime(ts string) time.Time {
+	sec, frac, _ := strings.Cut(ts, ".")
+	n, err := strconv.ParseInt(sec, 10, 64)
+	if err != nil || n <= 0 {
+		return time.Time{}
+	}
+	micro, err := strconv.ParseInt((frac + "000000")[:6], 10, 64)
+	if err != nil {
+		micro = 0
+	}
+	return time.Unix(n, micro*1000)
+}
+
+// isDirect tells a direct message channel by its id, as Slack documents them: C… and G… are channels, D… is direct.
+func isDirect(channel string) bool { return strings.HasPrefix(channel, "D") }
+
+func nonEmpty(ss ...string) []string {
+	return slices.DeleteFunc(ss, func(s string) bool { return s == "" })
+}

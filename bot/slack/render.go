@@ -1,0 +1,327 @@
+package slack
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/slack-go/slack"
+
+	"github.com/bukahou/atlhyper/bot/message"
+	"github.com/bukahou/atlhyper/bot/message/layout"
+)
+
+// Slack's limits, in characters, from its Block Kit reference.
+const (
+	maxBlocks  = 50
+	maxHeader  = 150
+	maxSection = 3000
+	maxField   = 2000
+	maxFields  = 10
+	maxLabel   = 75
+	maxContext = 2000
+	// maxMessage bounds all blocks of a message as JSON. Slack refuses somewhere above 12,000 characters
+	// (msg_blocks_too_long) and does not document how it counts, so the whole encoding is counted here.
+	maxMessage = 12_000
+	// maxFallback bounds the plain text that notifications, screen readers and refused blocks fall back to.
+	maxFallback = 3000
+)
+
+// actionMark parts a button's action from the number that makes its action_id unique within the message.
+const actionMark = "#"
+
+// rendered is a message in Slack's form.
+type rendered struct {
+	Text   string        `json:"text"`
+	Blocks []slack.Block `json:"blocks"`
+	images []message.Image
+}
+
+// render turns a message into blocks. Plain strings go into plain_text and rich_text, which Slack shows as they are,
+// so that a pod called <!channel> or *x* keeps its name and pings nobody. What does not fit is cut, and says so; the
+// title, the buttons and the footer always fit, because they are what a person acts on.
+func render(m message.Message) rendered {
+	r := rendered{Text: escape(fallback(m))}
+	b := builder{room: maxMessage, left: maxBlocks}
+	b.add(title(m)...)
+	if m.Context != "" {
+		b.add(small(m.Context))
+	}
+	tail := builder{room: maxMessage, left: maxBlocks}
+	if m.Footer != "" {
+		tail.add(small(m.Footer))
+	}
+	// Rows of buttons keep their place among the blocks, so what they need is set aside before the rest is laid out.
+	rows := map[int]slack.Block{}
+	for i, block := range m.Blocks {
+		if a, ok := block.(message.Actions); ok {
+			if row := buttons(i, a); row != nil {
+				rows[i] = row
+				tail.add(row)
+			}
+		}
+	}
+	const note = 200 // for "+N more parts"
+	b.room -= maxMessage - tail.room + note
+	b.left -= maxBlocks - tail.left + 1
+
+	skipped := 0
+	for i, block := range m.Blocks {
+		switch block := block.(type) {
+		case message.Actions:
+			if row := rows[i]; row != nil {
+				b.blocks = append(b.blocks, row)
+			}
+			continue
+		case message.Image:
+			r.images = append(r.images, block)
+		}
+		if !b.content(block) {
+			skipped++
+		}
+	}
+	if skipped > 0 {
+		b.blocks = append(b.blocks, small(fmt.Sprintf("+%d more parts, too long for one message", skipped)))
+	}
+	if m.Footer != "" {
+		b.blocks = append(b.blocks, small(m.Footer))
+	}
+	r.Blocks = b.blocks
+	return r
+}
+
+// builder lays out blocks within what is left of the message.
+type builder struct {
+	blocks []slack.Block
+	room   int // characters of JSON
+	left   int // blocks
+}
+
+// add appends blocks if all of them fit.
+func (b *builder) add(blocks ...slack.Block) bool {
+	need := 0
+	for _, block := range blocks {
+		need += size(block)
+	}
+	if need > b.room || len(blocks) > b.left {
+		return false
+	}
+	b.blocks = append(b.blocks, blocks...)
+	b.room -= need
+	b.left -= len(blocks)
+	return true
+}
+
+// overhead is more than the JSON around one block's text, its heading and its quoting of ordinary text.
+const overhead = 400
+
+// content appends one block of the message, cut to what is left. It says false when nothing useful of it fits.
+func (b *builder) content(block message.Block) bool {
+	for room := min(maxSection, b.room-overhead); room >= 200; room /= 2 {
+		// The loop is for text that needs much quoting: its JSON is longer than its characters. Halving ends it soon.
+		blocks := lay(block, room)
+		if b.add(blocks...) {
+			return true
+		}
+	}
+	return false
+}
+
+// lay renders one block within room characters of text.
+func lay(block message.Block, room int) []slack.Block {
+	switch block := block.(type) {
+	case message.Paragraph:
+		return richText(heading(block.Heading), section(text(layout.Cut(block.Text, room))))
+	case message.Markdown:
+		return richText(markdown(block.Text, room)...)
+	case message.Facts:
+		return facts(block, room)
+	case message.Table:
+		lines, more := layout.Table(block, room)
+		return richText(heading(block.Heading), preformatted(lines), plus(more))
+	case message.Code:
+		code, cut := layout.CutMiddle(block.Text, room)
+		head := block.Heading
+		if (cut || block.Truncated) && head != "" {
+			head += " (cut)"
+		}
+		return richText(heading(head), preformatted(code))
+	case message.List:
+		lines, more := layout.List(block, room)
+		return richText(heading(block.Heading), section(text(lines)), plus(more))
+	case message.Image:
+		// The picture itself is uploaded beneath the message; its figures stand here, where they can be read aloud.
+		return richText(section(text(layout.Cut("📈 "+block.Alt, room))))
+	}
+	return nil
+}
+
+// title is a header for a message that shows a state, and a bold line for an ordinary answer, which would shout in
+// header size. A header that is too long becomes a line as well: it must not be cut.
+func title(m message.Message) []slack.Block {
+	t := layout.OneLine(m.Title)
+	if mark := m.Tone.Mark(); mark != "" {
+		t = strings.TrimSpace(mark + " " + t)
+	}
+	if t == "" {
+		return nil
+	}
+	if m.Tone != message.Plain && layout.Runes(t) <= maxHeader {
+		return []slack.Block{slack.NewHeaderBlock(plain(t))}
+	}
+	return richText(section(bold(layout.Cut(t, maxSection))))
+}
+
+func small(s string) slack.Block {
+	return slack.NewContextBlock("", plain(layout.Cut(s, maxContext)))
+}
+
+func buttons(block int, a message.Actions) slack.Block {
+	var elements []slack.BlockElement
+	for i, button := range a.Buttons {
+		id := button.Action + actionMark + strconv.Itoa(block) + "." + strconv.Itoa(i)
+		e := slack.NewButtonBlockElement(id, button.Subject, plain(layout.Cut(layout.OneLine(button.Label), maxLabel)))
+		switch button.Style {
+		case message.Primary:
+			e.Style = slack.StylePrimary
+		case message.Danger:
+			e.Style = slack.StyleDanger
+		}
+		elements = append(elements, e)
+	}
+	if len(elements) == 0 {
+		return nil
+	}
+	return slack.NewActionBlock("", elements...)
+}
+
+// facts are pairs of fields, label and value, which Slack sets in two columns.
+func facts(f message.Facts, room int) []slack.Block {
+	var out []slack.Block
+	if f.Heading != "" {
+		out = richText(heading(f.Heading))
+	}
+	var fields []*slack.TextBlockObject
+	flush := func() {
+		if len(fields) > 0 {
+			out = append(out, slack.NewSectionBlock(nil, fields, nil))
+			fields = nil
+		}
+	}
+	shown := 0
+	for _, fact := range f.Facts {
+		label, value := layout.OneLine(fact.Label), layout.Cut(fact.Value, maxField)
+		if value == "" {
+			value = "–" // Slack refuses an empty field
+		}
+		if label == "" {
+			label = "–"
+		}
+		if room -= layout.Runes(label) + layout.Runes(value); room < 0 {
+			break
+		}
+		fields = append(fields, boldField(layout.Cut(label, maxLabel)), plain(value))
+		shown++
+		if len(fields) == maxFields {
+			flush()
+		}
+	}
+	flush()
+	if more := len(f.Facts) - shown; more > 0 {
+		out = append(out, small(fmt.Sprintf("+%d more", more)))
+	}
+	return out
+}
+
+// boldField is a bold label. Bold needs mrkdwn, in which nothing but a change to the name keeps the four marks
+// literal; a label that holds one is shown plain instead.
+func boldField(s string) *slack.TextBlockObject {
+	if strings.ContainsAny(s, "*_~`") {
+		return plain(s)
+	}
+	return slack.NewTextBlockObject(slack.MarkdownType, "*"+escape(s)+"*", false, true)
+}
+
+// plain is text that Slack shows as it is. Without emoji, ":warning:" in a log line stays what it is.
+func plain(s string) *slack.TextBlockObject {
+	off := false
+	return &slack.TextBlockObject{Type: slack.PlainTextType, Text: s, Emoji: &off}
+}
+
+func text(s string) slack.RichTextSectionElement {
+	return slack.NewRichTextSectionTextElement(s, nil)
+}
+
+func bold(s string) slack.RichTextSectionElement {
+	return slack.NewRichTextSectionTextElement(s, &slack.RichTextSectionTextStyle{Bold: true})
+}
+
+func section(elements ...slack.RichTextSectionElement) slack.RichTextElement {
+	var kept []slack.RichTextSectionElement
+	for _, e := range elements {
+		if t, ok := e.(*slack.RichTextSectionTextElement); !ok || t.Text != "" {
+			kept = append(kept, e)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return slack.NewRichTextSection(kept...)
+}
+
+func heading(s string) slack.RichTextElement {
+	if s = layout.OneLine(s); s == "" {
+		return nil
+	}
+	return section(bold(layout.Cut(s, maxHeader) + "\n"))
+}
+
+func plus(more int) slack.RichTextElement {
+	if more <= 0 {
+		return nil
+	}
+	return section(text(fmt.Sprintf("+%d more", more)))
+}
+
+func preformatted(s string) slack.RichTextElement {
+	if s == "" {
+		return nil
+	}
+	return &slack.RichTextPreformatted{
+		Type:     slack.RTEPreformatted,
+		Elements: []slack.RichTextSectionElement{text(s)},
+	}
+}
+
+// richText is one block of the elements that are there, or none.
+func richText(elements ...slack.RichTextElement) []slack.Block {
+	var kept []slack.RichTextElement
+	for _, e := range elements {
+		if e != nil {
+			kept = append(kept, e)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return []slack.Block{slack.NewRichTextBlock("", kept...)}
+}
+
+// escape takes the meaning from Slack's control characters, for text that is not in a literal element.
+func escape(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
+}
+
+// size is a block's length as JSON, in characters.
+func size(block slack.Block) int {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(block); err != nil {
+		return maxMessage + 1 // cannot be sent: it does not fit
+	}
+	return utf8.RuneCount(buf.Bytes())
+}
