@@ -27,7 +27,7 @@ type printed struct{ stdout, stderr string }
 // call runs a command that ends by itself, with nothing of this process's environment, and gives its exit code.
 func call(t *testing.T, env map[string]string, args ...string) (printed, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var stdout, stderr output
 	code := run(ctx, args, func(k string) string { return env[k] }, strings.NewReader(""), &stdout, &stderr)
@@ -39,7 +39,7 @@ func call(t *testing.T, env map[string]string, args ...string) (printed, int) {
 
 // removeNamespace deletes a namespace with all in it, and waits until it is gone.
 func removeNamespace(t *testing.T, l *lab.Lab, name string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	namespaces := l.Client().CoreV1().Namespaces()
 	err := namespaces.Delete(ctx, name, metav1.DeleteOptions{})

@@ -12,6 +12,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
@@ -122,7 +123,7 @@ func (r *Runner) precondition(c *report.Command, is object) error {
 	if c.GetUid() != "" && c.GetUid() != string(is.GetUID()) {
 		return refuse("nothing was changed: %s was deleted and made anew since the preview; look at it and propose again", name)
 	}
-	if v := c.GetResourceVersion(); v != "" && v != is.GetResourceVersion() && !r.previews.same(v, is) {
+	if v := c.GetResourceVersion(); v != "" && v != is.GetResourceVersion() && !r.previews.same(v, is, c.GetRollback() != nil) {
 		return refuse("nothing was changed: %s changed since the preview; look at it and propose again", name)
 	}
 	return nil
@@ -133,18 +134,24 @@ func (r *Runner) precondition(c *report.Command, is object) error {
 // of the agent the resource version itself must match, which errs on the safe side.
 type previews struct {
 	mu     sync.Mutex
-	prints map[string][sha256.Size]byte // by uid and resource version
-	order  []string                     // oldest first
+	prints map[string]print // by uid and resource version
+	order  []string         // oldest first
+}
+
+// print is what an object looked like: a hash of it, and the number that its controller gave its template.
+type print struct {
+	hash     [sha256.Size]byte
+	revision string
 }
 
 const maxPreviews = 512
 
-func newPreviews() *previews { return &previews{prints: map[string][sha256.Size]byte{}} }
+func newPreviews() *previews { return &previews{prints: map[string]print{}} }
 
 func previewKey(o object, version string) string { return string(o.GetUID()) + "/" + version }
 
 func (p *previews) add(o object) {
-	print, ok := essence(o)
+	was, ok := essence(o)
 	if !ok || o.GetResourceVersion() == "" {
 		return
 	}
@@ -154,30 +161,36 @@ func (p *previews) add(o object) {
 	if _, known := p.prints[key]; !known {
 		p.order = append(p.order, key)
 	}
-	p.prints[key] = print
+	p.prints[key] = was
 	for len(p.order) > maxPreviews {
 		delete(p.prints, p.order[0])
 		p.order = p.order[1:]
 	}
 }
 
-func (p *previews) same(version string, o object) bool {
+// same says whether an object is as it was at a version. The controller numbers a new template some time after it was
+// written; that changes what a rollback goes back to, and nothing else.
+func (p *previews) same(version string, o object, numbered bool) bool {
 	p.mu.Lock()
 	was, known := p.prints[previewKey(o, version)]
 	p.mu.Unlock()
 	is, ok := essence(o)
-	return known && ok && was == is
+	return known && ok && was.hash == is.hash && (!numbered || was.revision == is.revision)
 }
 
-// essence is a hash of an object without its status and bookkeeping.
-func essence(o object) ([sha256.Size]byte, bool) {
+// essence is an object without its status and bookkeeping.
+func essence(o object) (print, bool) {
 	u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 	if err != nil {
-		return [sha256.Size]byte{}, false
+		return print{}, false
 	}
 	bare(u)
+	unstructured.RemoveNestedField(u, "metadata", "annotations", revisionAnnotation)
+	if a, ok, _ := unstructured.NestedMap(u, "metadata", "annotations"); ok && len(a) == 0 {
+		unstructured.RemoveNestedField(u, "metadata", "annotations")
+	}
 	b, err := json.Marshal(u)
-	return sha256.Sum256(b), err == nil
+	return print{sha256.Sum256(b), o.GetAnnotations()[revisionAnnotation]}, err == nil
 }
 
 // bare removes what changes without anybody's intent.

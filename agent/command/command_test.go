@@ -268,7 +268,14 @@ func TestAStatusThatMovedIsNoChangeOfTheObject(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	move(func(d *appsv1.Deployment) { d.ResourceVersion, d.Status.ReadyReplicas = "11", 1 })
+	move(func(d *appsv1.Deployment) {
+		d.ResourceVersion, d.Status.ReadyReplicas = "11", 1
+		d.Annotations[revisionAnnotation] = "3" // its controller numbers the template
+	})
+	back := &report.Command{Id: "c-2", Target: web, Uid: preview.GetUid(), ResourceVersion: preview.GetResourceVersion(), Change: &report.Command_Rollback{Rollback: &report.Rollback{}}}
+	if o := r.Command(t.Context(), back); o.GetStatus() != report.Outcome_STATUS_REFUSED || !strings.Contains(o.GetMessage(), "changed since the preview") {
+		t.Errorf("a rollback that would go elsewhere now: %v %s", o.GetStatus(), o.GetMessage())
+	}
 	scale.DryRun, scale.Uid, scale.ResourceVersion = false, preview.GetUid(), preview.GetResourceVersion()
 	if o := r.Command(t.Context(), scale); o.GetStatus() != report.Outcome_STATUS_SUCCEEDED {
 		t.Errorf("after a new status: %v %s", o.GetStatus(), o.GetMessage())
@@ -276,7 +283,7 @@ func TestAStatusThatMovedIsNoChangeOfTheObject(t *testing.T) {
 	move(func(d *appsv1.Deployment) {
 		d.ResourceVersion, d.Spec.Template.Spec.Containers[0].Image = "12", "web:v9"
 	})
-	scale.Id = "c-2"
+	scale.Id = "c-3"
 	if o := r.Command(t.Context(), scale); o.GetStatus() != report.Outcome_STATUS_REFUSED {
 		t.Errorf("after a new image: %v %s", o.GetStatus(), o.GetMessage())
 	}

@@ -8,11 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 )
 
@@ -105,6 +108,36 @@ func (l *Lab) annotate(ctx context.Context, namespace, deployment, fault string)
 		}
 		t.Annotations[faultAnnotation] = fault
 	})
+}
+
+// CrashPods makes every living pod of a Deployment crash, as when what they all need is gone: nothing is rolled out.
+func (l *Lab) CrashPods(ctx context.Context, namespace, deployment string) error {
+	pods := l.client.CoreV1().Pods(namespace)
+	all, err := pods.List(ctx, metav1.ListOptions{LabelSelector: labels.FormatLabels(labelsOf(deployment))})
+	if err != nil {
+		return fmt.Errorf("list the pods of %s/%s: %w", namespace, deployment, err)
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"crash-loop"}}}`, faultAnnotation)
+	for _, p := range all.Items {
+		if _, err := pods.Patch(ctx, p.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			return fmt.Errorf("crash pod %s/%s: %w", namespace, p.Name, err)
+		}
+	}
+	return nil
+}
+
+// Restart rolls a Deployment's pods over, as `kubectl rollout restart` does, and waits until all are available again.
+func (l *Lab) Restart(ctx context.Context, namespace, deployment string) error {
+	err := l.change(ctx, namespace, deployment, func(t *corev1.PodTemplateSpec) {
+		if t.Annotations == nil {
+			t.Annotations = map[string]string{}
+		}
+		t.Annotations["kubectl.kubernetes.io/restartedAt"] = time.Now().Format(time.RFC3339)
+	})
+	if err != nil {
+		return err
+	}
+	return l.waitAvailable(ctx, namespace, deployment)
 }
 
 func (l *Lab) change(ctx context.Context, namespace, deployment string, edit func(*corev1.PodTemplateSpec)) error {

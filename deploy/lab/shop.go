@@ -133,18 +133,23 @@ func (l *Lab) createDeployment(ctx context.Context, namespace, name, image strin
 	return nil
 }
 
-// availableWithin bounds waitAvailable: pretended pods take seconds, and a test that waits for ever says nothing.
-const availableWithin = 3 * time.Minute
+// stuckAfter bounds waitAvailable: pretended pods take seconds, and a test that waits for ever says nothing.
+const stuckAfter = 3 * time.Minute
 
 // waitAvailable waits until a Deployment's present template has all its replicas available, and no other has any.
 func (l *Lab) waitAvailable(ctx context.Context, namespace, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, availableWithin)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stuck := time.AfterFunc(stuckAfter, func() { cancel(fmt.Errorf("nothing moved for %s", stuckAfter)) })
+	defer stuck.Stop()
 	var d *appsv1.Deployment
 	err := wait.PollUntilContextCancel(ctx, poll, true, func(ctx context.Context) (bool, error) {
 		got, err := l.client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, nil // asked again
+		}
+		if d == nil || d.ResourceVersion != got.ResourceVersion {
+			stuck.Reset(stuckAfter)
 		}
 		d = got
 		s := d.Status
@@ -153,10 +158,10 @@ func (l *Lab) waitAvailable(ctx context.Context, namespace, name string) error {
 	})
 	if err != nil && d != nil {
 		return fmt.Errorf("wait for deployment %s/%s (%d of %d available): %w",
-			namespace, name, d.Status.AvailableReplicas, *d.Spec.Replicas, err)
+			namespace, name, d.Status.AvailableReplicas, *d.Spec.Replicas, context.Cause(ctx))
 	}
 	if err != nil {
-		return fmt.Errorf("wait for deployment %s/%s: %w", namespace, name, err)
+		return fmt.Errorf("wait for deployment %s/%s: %w", namespace, name, context.Cause(ctx))
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type Spec struct {
 //   - CPU two points, and five on a pod, where one more busy thread already moves it by that;
 //   - memory five points: caches and heaps breathe by that much. A ramp of 30 → 99 % in an hour is still found at
 //     about half of the way, because the baseline learns slower once the CUSUM has risen;
+//   - segments that are sent again half a point: a healthy network stays below that, and at 1 % throughput is felt to fall;
 //   - restarts and containers count in whole numbers: 0.3 leaves a single restart below Warning (q = 0.15) and lifts
 //     two to 0.88; 0.2 makes one container that is not ready 0.69.
 //
@@ -52,6 +53,7 @@ var specs = map[string]Spec{
 	"psi_cpu":              {Class: Saturation, Weight: 0.8, Floor: 0.05, Relative: 0.05},
 	"psi_memory":           {Class: Saturation, Weight: 0.8, Floor: 0.05, Relative: 0.05},
 	"psi_io":               {Class: Saturation, Weight: 0.8, Floor: 0.05, Relative: 0.05},
+	"tcp_retransmit_ratio": {Class: Saturation, Weight: 0.8, Floor: 0.005, Relative: 0.05},
 	"cpu_cores":            {Class: Usage, Weight: 0.5, Floor: 0.02, Relative: 0.05},
 	"memory_bytes":         {Class: Usage, Weight: 0.5, Floor: 1 << 20, Relative: 0.05},
 	"restart_count":        {Class: Counter, Weight: 0.9, Floor: 0.3},

@@ -9,9 +9,10 @@ import (
 	"github.com/bukahou/atlhyper/engine/entity"
 )
 
-// resources maps a node's metric to the metric of its pods that uses the resource up; there is none for disks.
+// resources maps a node's metric to the metric of its pods that uses the resource up; there is none for disks and for
+// the network.
 var resources = map[string]string{
-	"cpu_usage": "cpu_usage", "psi_cpu": "cpu_usage", "memory_usage": "memory_usage", "psi_memory": "memory_usage", "disk_usage": "", "psi_io": "",
+	"cpu_usage": "cpu_usage", "psi_cpu": "cpu_usage", "memory_usage": "memory_usage", "psi_memory": "memory_usage", "disk_usage": "", "psi_io": "", "tcp_retransmit_ratio": "",
 }
 
 // byResource looks for a saturated node whose pods suffer: the workload whose own use rose on it is the cause, and the

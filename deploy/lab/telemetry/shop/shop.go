@@ -100,8 +100,10 @@ func (s *Shop) Now() time.Time { return s.now }
 // Break sets what is wrong with a service or node from now on; the zero Fault mends it.
 func (s *Shop) Break(name string, f Fault) { s.fault[name] = f }
 
-// Restart begins every counter of a service's pods anew, as a new process does. The pods keep their names.
+// Restart begins every counter of a service's pods, or of a node, anew, as a new process does, and frees what leaked. The
+// pods keep their names.
 func (s *Shop) Restart(service string) {
+	delete(s.used, service)
 	for _, id := range s.order {
 		if x := s.series[id]; x.owner == service {
 			x.start = s.now
@@ -134,6 +136,7 @@ func (s *Shop) visit(from string, fromPod int, to string, at time.Time, trace, p
 	s.serial++
 	id := fmt.Sprintf("%016x", s.serial)
 	own := time.Duration(math.Exp(s.rng.NormFloat64()*0.6+math.Log(4))*float64(time.Millisecond)) + f.Slow
+	own = s.hindered(own, NodeOf(to, pod))
 	end := at.Add(own / 2)
 	failed := s.rng.Float64() < f.Fail
 	for _, c := range graph[to] {
@@ -170,6 +173,19 @@ func (s *Shop) visit(from string, fromPod int, to string, at time.Time, trace, p
 	s.span(to, pod, trace, id, parent, "GET /", "Server", at, took, failed, nil)
 	s.log(v, trace, message)
 	return end, failed
+}
+
+// hindered is how long work takes on a node: it waits for the CPU behind the node's other work, and for segments that are
+// sent again.
+func (s *Shop) hindered(own time.Duration, node string) time.Duration {
+	f := s.fault[node]
+	if f.CPU > 0 {
+		own = time.Duration(float64(own) / max(0.05, 1-f.CPU))
+	}
+	if f.Loss > 0 && s.rng.Float64() < 10*f.Loss { // a request and its answer are about ten segments
+		own += 200 * time.Millisecond
+	}
+	return own
 }
 
 // Truth is what happened to one service, or along one edge, in a time.
@@ -221,6 +237,11 @@ func (s *Shop) Edges(begin, end time.Time) map[[2]string]bool {
 		}
 	}
 	return out
+}
+
+// NodeOf tells where a service's pod runs: each service has its first on the next node, so that no two share both.
+func NodeOf(service string, pod int) string {
+	return Nodes[(slices.Index(Services, service)+pod)%len(Nodes)]
 }
 
 // PodName of a service's pod.
