@@ -39,7 +39,7 @@ func (c *agentCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	cfg := agentConfig(k, agent.Config{
-		Cluster: c.ClusterID, EngineURL: c.EngineURL, Token: c.Token, HTTPClient: http.DefaultClient,
+		Cluster: c.ClusterID, EngineURL: c.EngineURL, Token: c.Token, HTTPClient: tracing(http.DefaultTransport),
 		DataDir: filepath.Join(dir, "agent-"+c.ClusterID), Stores: c.stores(env.log), Logger: env.log,
 	})
 	if c.Impersonate {

@@ -102,6 +102,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		klog.SetSlogLogger(log)
 		slog.SetDefault(log)
 	}
+	part, _, _ := strings.Cut(kctx.Command(), " ")
+	if part == "engine" || part == "agent" || part == "up" {
+		stopTracing, err := startTracing(ctx, part, log)
+		if err != nil {
+			fmt.Fprintln(stderr, "atlhyper:", err)
+			return 1
+		}
+		defer stopTracing()
+	}
 	env := &environment{stdin: stdin, stdout: stdout, stderr: stderr, log: log, kong: parser}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	err = kctx.Run(env)

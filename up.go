@@ -69,7 +69,7 @@ func (c *upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	wire := newInProcess()
 	a, err := agent.New(agentConfig(k, agent.Config{
-		Cluster: k.name, EngineURL: "http://engine", Token: token, HTTPClient: wire.client(), DataDir: filepath.Join(dir, "agent-"+k.name), Stores: c.stores(env.log), Logger: env.log,
+		Cluster: k.name, EngineURL: "http://engine", Token: token, HTTPClient: tracing(wire.client().Transport), DataDir: filepath.Join(dir, "agent-"+k.name), Stores: c.stores(env.log), Logger: env.log,
 	}))
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func left(err error) error {
 func agentPort(c *core) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(c.engine.Gateway().Handler())
-	return mux
+	return traced(mux)
 }
 
 // listen opens the people's port, and lets the page know where it is.
@@ -131,5 +131,5 @@ func peoplePort(c *core) http.Handler {
 		mux.Handle(mcp.Path, c.mcp)
 	}
 	mux.Handle("/", c.web.Handler())
-	return mux
+	return traced(mux)
 }

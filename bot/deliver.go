@@ -9,6 +9,9 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/bukahou/atlhyper/bot/card"
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/engine/command"
@@ -187,6 +190,8 @@ func (b *Bot) send(ctx context.Context, s Surface, o Outgoing) (free bool) {
 			free = true
 		}
 	}()
+	ctx, span := tracer.Start(ctx, "deliver", trace.WithAttributes(attribute.String("surface", s.Name())))
+	defer span.End()
 	var ref Ref
 	known := false
 	if o.Topic != "" {

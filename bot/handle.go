@@ -11,6 +11,10 @@ import (
 	"time"
 	"unicode"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/bukahou/atlhyper/bot/assistant"
 	"github.com/bukahou/atlhyper/bot/card"
 	"github.com/bukahou/atlhyper/bot/message"
@@ -146,7 +150,12 @@ func (b *Bot) caller(ctx context.Context, in Inbound, mem memory) tools.Caller {
 	return c
 }
 
+// tracer makes a span of each answer and each delivery, where traces are wanted.
+var tracer = otel.Tracer("github.com/bukahou/atlhyper/bot")
+
 func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Message, error) {
+	ctx, span := tracer.Start(ctx, "answer", trace.WithAttributes(attribute.String("surface", in.Place.Surface)))
+	defer span.End()
 	mem := b.recall(ctx, in.Place)
 	caller := b.caller(ctx, in, mem)
 	switch in.Kind {

@@ -12,6 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
+
 	"github.com/bukahou/atlhyper/agent/report"
 	"github.com/bukahou/atlhyper/engine/audit"
 	"github.com/bukahou/atlhyper/engine/baseline"
@@ -347,11 +350,17 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-tick.C:
 		case <-e.wake:
 		}
-		if err := e.Evaluate(ctx, e.Now()); err != nil && ctx.Err() == nil {
+		look, span := tracer.Start(ctx, "evaluate")
+		if err := e.Evaluate(look, e.Now()); err != nil && ctx.Err() == nil {
+			span.SetStatus(codes.Error, "")
 			e.log.Error("evaluation failed", "err", err)
 		}
+		span.End()
 	}
 }
+
+// tracer makes a span of each evaluation, where traces are wanted.
+var tracer = otel.Tracer("github.com/bukahou/atlhyper/engine")
 
 // Woken gives the signal that Run waits for, to a driver that calls Evaluate itself.
 func (e *Engine) Woken() <-chan struct{} { return e.wake }

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"unicode"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/codes"
+
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/command"
 	"github.com/bukahou/atlhyper/engine/gateway"
@@ -66,6 +69,9 @@ func (r *Registry) Add(t Tool) error {
 	return nil
 }
 
+// tracer makes a span of each call, where traces are wanted.
+var tracer = otel.Tracer("github.com/bukahou/atlhyper/tools")
+
 // Has says whether there is a tool of that name.
 func (r *Registry) Has(name string) bool { return r.byName[name] != nil }
 
@@ -96,8 +102,11 @@ func (r *Registry) Call(ctx context.Context, caller Caller, name string, args js
 			Remedy:   "An admin can grant it.",
 		}
 	}
+	ctx, span := tracer.Start(ctx, "tool "+name)
+	defer span.End()
 	res, err := attempt(ctx, t, caller, args)
 	if err != nil {
+		span.SetStatus(codes.Error, "")
 		return nil, r.explain(name, err)
 	}
 	res.Tool = name

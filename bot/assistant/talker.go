@@ -11,6 +11,10 @@ import (
 	"text/template"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+
 	"github.com/bukahou/atlhyper/tools"
 )
 
@@ -151,15 +155,25 @@ func (t *Talker) answer(ctx context.Context, req Request, progress Progress, beg
 }
 
 // send puts in to the model and passes its text on while it grows.
+// tracer makes a span of each exchange with the model, where traces are wanted.
+var tracer = otel.Tracer("github.com/bukahou/atlhyper/bot/assistant")
+
 func (t *Talker) send(ctx context.Context, s Session, in Input, stream func(string)) (Reply, error) {
+	ctx, span := tracer.Start(ctx, "model turn")
+	defer span.End()
 	var text strings.Builder
-	return s.Send(ctx, in, func(more string) {
+	reply, err := s.Send(ctx, in, func(more string) {
 		if more == "" || stream == nil {
 			return
 		}
 		text.WriteString(more)
 		stream(clean(text.String()))
 	})
+	if err != nil {
+		span.SetStatus(codes.Error, "")
+	}
+	span.SetAttributes(attribute.Int("tool_calls", len(reply.Calls)))
+	return reply, err
 }
 
 // declined answers calls that cannot be made any more.

@@ -6,6 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/bukahou/atlhyper/agent/report"
 	"github.com/bukahou/atlhyper/engine/people"
 )
@@ -32,6 +37,9 @@ func (d *Desk) start(id string) {
 	})
 }
 
+// tracer makes a span of each command that runs, where traces are wanted.
+var tracer = otel.Tracer("github.com/bukahou/atlhyper/engine/command")
+
 // run sends a command and records how it ends. It may be stopped between any two steps: whoever runs it next goes on
 // from what is stored, under the same id, so that the agent acts once.
 func (d *Desk) run(ctx context.Context, id string) error {
@@ -48,8 +56,11 @@ func (d *Desk) run(ctx context.Context, id string) error {
 	if p.State != Running || p.Doubt != "" {
 		return nil
 	}
+	ctx, span := tracer.Start(ctx, "command "+string(p.Command.Verb), trace.WithAttributes(attribute.String("cluster", p.Command.Target.Cluster)))
+	defer span.End()
 	o, err := d.send(ctx, p, fresh)
 	if err != nil {
+		span.SetStatus(codes.Error, "")
 		return err
 	}
 	return d.settle(ctx, p, o)

@@ -1,6 +1,6 @@
-// Package fulllength follows one incident at the durations that people live with: no time scale, the built program, a
-// real API server. It takes about a quarter of an hour, nearly all of it waiting, and so has a package of its own that
-// runs beside the others.
+// Package fulllength follows incidents at the durations that people live with, without a time scale. One test takes a
+// quarter of an hour, nearly all of it waiting for the built program on a real API server; another lets hours of telemetry
+// go through a real store on a clock of its own. So they have a package that runs beside the others.
 package fulllength
 
 import (
@@ -60,6 +60,7 @@ func (w *watch) took(what string, got, want time.Duration) {
 }
 
 func TestAnIncidentRunsItsCourseAtFullLength(t *testing.T) {
+	t.Parallel() // it waits
 	l := lab.ForTest(t)
 	if err := l.SeedShop(t.Context()); err != nil {
 		t.Fatal(err)
