@@ -5,7 +5,7 @@ TEST_FLAGS ?= -timeout 30m
 
 RCA_DIR ?=
 
-.PHONY: demo build test check eval lint generate lab-build lab-prometheus packages lab-up lab-down screenshots manifests reference clean
+.PHONY: demo build test check eval lint vuln generate lab-build lab-prometheus packages lab-up lab-down screenshots manifests reference clean
 
 demo: build ## a simulated cluster, an incident and its fix, in this terminal
 	$(BIN) demo
@@ -27,6 +27,9 @@ eval: build ## the engine's judgement against the committed floors; RCA_DIR is a
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+
+vuln: ## known faults in what we build from
+	@.ci/vuln
 
 generate: ## the protocol's Go code; needs protoc
 	$(GO) build -o bin/ connectrpc.com/connect/cmd/protoc-gen-connect-go google.golang.org/protobuf/cmd/protoc-gen-go

@@ -2,6 +2,8 @@ module github.com/bukahou/atlhyper
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	connectrpc.com/connect v1.21.1
 	github.com/ClickHouse/clickhouse-go/v2 v2.50.0

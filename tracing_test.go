@@ -57,7 +57,7 @@ func TestTracesOfTheProgramItselfAreSentAndHoldNothingThatAnybodySaid(t *testing
 	p := launch(t, filepath.Join(w.data, "log"), w.args[:len(w.args)-4]...) // launch names the log itself
 	w.connected(p.alive)
 	asked := w.mention(mia, "is payments healthy? my password is canary-7f3a")
-	w.expectReply(asked, "payments")
+	w.expectReply(asked, "deployment/payments")
 	p.stop()
 
 	sink.mu.Lock()
@@ -73,7 +73,7 @@ func TestTracesOfTheProgramItselfAreSentAndHoldNothingThatAnybodySaid(t *testing
 	if !sink.from["atlhyper-up"] {
 		t.Errorf("spans of %v", sink.from)
 	}
-	for _, name := range []string{"answer", "deliver", "evaluate", "report.v1.AgentService/Join", "report.v1.AgentService/Report"} {
+	for _, name := range []string{"answer", "evaluate", "report.v1.AgentService/Join", "report.v1.AgentService/Report"} {
 		named(name)
 	}
 	answer := named("answer")
