@@ -23,6 +23,7 @@ type agentCmd struct {
 	EngineURL string `name:"engine" help:"Address of the engine's agent port, such as https://atlhyper.example:8081." env:"ATLHYPER_ENGINE" required:""`
 	// Impersonate needs the right to impersonate users, and groups where groups have bindings.
 	Impersonate bool   `help:"Run each change with the rights of who asked for it, by impersonation: by e-mail address, else by chat id such as slack:U123, with the chat's groups." env:"ATLHYPER_IMPERSONATE"`
+	Without     []string `help:"Kinds to leave alone, such as Secret: not read, and not told as missing." env:"ATLHYPER_WITHOUT" placeholder:"KIND"`
 	Token       string `help:"The cluster's token, from \"atlhyper cluster add\"." env:"ATLHYPER_TOKEN" required:""`
 }
 
@@ -40,7 +41,7 @@ func (c *agentCmd) Run(ctx context.Context, env *environment) error {
 	}
 	cfg := agentConfig(k, agent.Config{
 		Cluster: c.ClusterID, EngineURL: c.EngineURL, Token: c.Token, HTTPClient: tracing(http.DefaultTransport),
-		DataDir: filepath.Join(dir, "agent-"+c.ClusterID), Stores: c.stores(env.log), Logger: env.log,
+		Without: c.Without, DataDir: filepath.Join(dir, "agent-"+c.ClusterID), Stores: c.stores(env.log), Logger: env.log,
 	})
 	if c.Impersonate {
 		cfg.As = k.as

@@ -49,6 +49,8 @@ type Config struct {
 	Dynamic dynamic.Interface // optional: Gateway API and Traefik routes
 	Metrics metrics.Interface // optional: the metrics API
 
+	Without []string // kinds that are not watched
+
 	Source telemetry.Source // instead of the Stores and the metrics API
 	// Stores makes the sources that keep telemetry, the best first, once the cluster whose names they use is watched. What
 	// they do not give comes from the metrics API.
@@ -172,7 +174,8 @@ func (a *Agent) watch(ctx context.Context, link func(), journal *command.Journal
 	}
 	converter := kube.NewConverter(key)
 	watcher, err := kube.New(kube.Config{
-		Client: a.cfg.Client, Dynamic: a.cfg.Dynamic, Converter: converter, Sink: a.link, Logger: a.cfg.Logger,
+		Without: a.cfg.Without,
+		Client:  a.cfg.Client, Dynamic: a.cfg.Dynamic, Converter: converter, Sink: a.link, Logger: a.cfg.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("watch cluster: %w", err)

@@ -165,6 +165,9 @@ func listObjects(e *engine.Engine, caller Caller, a listArgs) (*Result, error) {
 	res := &Result{Observed: now}
 	for _, c := range clusters {
 		res.Missing = append(res.Missing, missing(c, now)...)
+		if slices.Contains(kindsIn(c, report.KindStatus_STATE_LEFT_OUT), kind) {
+			res.Missing = append(res.Missing, fmt.Sprintf("the agent of %s is set up to leave %s alone", c.ID(), kind))
+		}
 		for _, r := range c.List(kind, a.Namespace) {
 			if !matches(r.GetLabels(), selector) || (a.Unhealthy && well(c, r)) {
 				continue

@@ -240,6 +240,9 @@ func notFound(p *message.Printer, clusters []*fleet.Cluster, kinds []string, t t
 			if slices.Contains(kinds, k.GetKind()) && k.GetState() == report.KindStatus_STATE_FORBIDDEN {
 				remedies = append(remedies, p.Sprintf("The agent of %s may not list %s.", c.ID(), k.GetKind()))
 			}
+			if slices.Contains(kinds, k.GetKind()) && k.GetState() == report.KindStatus_STATE_LEFT_OUT {
+				remedies = append(remedies, p.Sprintf("The agent of %s is set up to leave %s alone.", c.ID(), k.GetKind()))
+			}
 		}
 	}
 	out.Remedy = strings.Join(remedies, " ")

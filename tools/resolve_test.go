@@ -167,6 +167,17 @@ func TestAKindThatMayNotBeListedIsNamedWhereItIsMissed(t *testing.T) {
 	if err != nil || !slices.Contains(res.Missing, "the agent of prod may not list Secret") {
 		t.Errorf("%+v, %v", res, err)
 	}
+	f.ingest(t, "prod", &report.ReportRequest{Kinds: []*report.KindStatus{{Kind: "Secret", State: report.KindStatus_STATE_LEFT_OUT}}})
+	if _, err := f.call(t, caller, "describe", `{"target":"secret/db"}`); err == nil || !strings.Contains(err.Error(), "The agent of prod is set up to leave Secret alone.") {
+		t.Errorf("%v", err)
+	}
+	res, err = f.call(t, caller, "list_resources", `{"kind":"secrets"}`)
+	if err != nil || !slices.Contains(res.Missing, "the agent of prod is set up to leave Secret alone") {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if res, err = f.call(t, caller, "overview", `{}`); err != nil || len(res.Missing) > 0 { // somebody decided so: nothing is missing
+		t.Errorf("%+v, %v", res, err)
+	}
 }
 
 func TestWithoutAnyClusterThatIsSaid(t *testing.T) {

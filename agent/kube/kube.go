@@ -9,8 +9,11 @@ package kube
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,6 +50,8 @@ type Config struct {
 	Converter *Converter
 	Sink      Sink
 	Logger    *slog.Logger
+	// Without names kinds that are not watched, because somebody decided so.
+	Without []string
 	// Grace is how long Settled waits for kinds that fail once another kind is there. Default 30 s.
 	Grace time.Duration
 }
@@ -82,13 +87,23 @@ func New(cfg Config) (*Watcher, error) {
 		return nil, err
 	}
 	w := &Watcher{cfg: cfg, byKind: map[string]*source{}, seed: maphash.MakeSeed(), settled: make(chan struct{})}
+	without := slices.Clone(cfg.Without)
+	var known []string
 	for _, k := range kinds(cfg.Client, cfg.Dynamic) {
+		known = append(known, k.name)
+		if i := slices.Index(without, k.name); i >= 0 {
+			without = slices.Delete(without, i, i+1)
+			continue
+		}
 		s, err := newSource(k, w)
 		if err != nil {
 			return nil, err
 		}
 		w.sources = append(w.sources, s)
 		w.byKind[k.name] = s
+	}
+	if len(without) > 0 {
+		return nil, fmt.Errorf("there is no kind %q to leave out; the kinds are %s", without[0], strings.Join(known, ", "))
 	}
 	return w, nil
 }
@@ -165,6 +180,9 @@ func (w *Watcher) Kinds() []*report.KindStatus {
 		if st := s.current(); st.GetState() != report.KindStatus_STATE_UNSPECIFIED {
 			out = append(out, proto.CloneOf(st))
 		}
+	}
+	for _, k := range w.cfg.Without {
+		out = append(out, &report.KindStatus{Kind: k, State: report.KindStatus_STATE_LEFT_OUT, Message: "the agent is set up to leave " + k + " alone"})
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -159,6 +160,22 @@ func TestOnlyWhatIsReportedCountsAsAChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	sink.until(t, "the event's new count is told", func() bool { return sink.count(k) == before+1 })
+}
+
+func TestAKindThatIsLeftOutIsNeverRead(t *testing.T) {
+	client := fake.NewClientset()
+	client.PrependReactor("*", "secrets", func(a ktesting.Action) (bool, runtime.Object, error) {
+		t.Errorf("%s of secrets", a.GetVerb())
+		return false, nil, nil
+	})
+	w, _, _ := follow(t, Config{Client: client, Without: []string{"Secret"}})
+	settled(t, w)
+	if state(w, "Secret") != report.KindStatus_STATE_LEFT_OUT || state(w, "Pod") != report.KindStatus_STATE_SYNCED || w.Resource(Key{"Secret", "shop", "db"}) != nil || len(w.Resources("Secret")) > 0 {
+		t.Errorf("got %v", w.Kinds())
+	}
+	if _, err := New(Config{Client: client, Converter: NewConverter("k"), Sink: &recorder{}, Without: []string{"secrets"}}); err == nil || !strings.Contains(err.Error(), `no kind "secrets"`) || !strings.Contains(err.Error(), "Secret") {
+		t.Errorf("a kind that there is not: %v", err)
+	}
 }
 
 func TestAForbiddenKindIsToldAndAppearsWhenRightsCome(t *testing.T) {

@@ -35,6 +35,7 @@ const (
 	KindStatus_STATE_FORBIDDEN     KindStatus_State = 2
 	KindStatus_STATE_NOT_INSTALLED KindStatus_State = 3
 	KindStatus_STATE_FAILING       KindStatus_State = 4
+	KindStatus_STATE_LEFT_OUT      KindStatus_State = 5 // by the agent's own configuration: nothing is wrong
 )
 
 // Enum value maps for KindStatus_State.
@@ -45,6 +46,7 @@ var (
 		2: "STATE_FORBIDDEN",
 		3: "STATE_NOT_INSTALLED",
 		4: "STATE_FAILING",
+		5: "STATE_LEFT_OUT",
 	}
 	KindStatus_State_value = map[string]int32{
 		"STATE_UNSPECIFIED":   0,
@@ -52,6 +54,7 @@ var (
 		"STATE_FORBIDDEN":     2,
 		"STATE_NOT_INSTALLED": 3,
 		"STATE_FAILING":       4,
+		"STATE_LEFT_OUT":      5,
 	}
 )
 
@@ -7677,18 +7680,19 @@ const file_report_proto_rawDesc = "" +
 	"\vResourceKey\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xe9\x01\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xfe\x01\n" +
 	"\n" +
 	"KindStatus\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12:\n" +
 	"\x05state\x18\x02 \x01(\x0e2$.atlhyper.report.v1.KindStatus.StateR\x05state\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"q\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\x85\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_SYNCED\x10\x01\x12\x13\n" +
 	"\x0fSTATE_FORBIDDEN\x10\x02\x12\x17\n" +
 	"\x13STATE_NOT_INSTALLED\x10\x03\x12\x11\n" +
-	"\rSTATE_FAILING\x10\x04\"a\n" +
+	"\rSTATE_FAILING\x10\x04\x12\x12\n" +
+	"\x0eSTATE_LEFT_OUT\x10\x05\"a\n" +
 	"\x05Owner\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
