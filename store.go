@@ -17,7 +17,7 @@ import (
 type storeFlags struct {
 	ClickHouseURL      string            `name:"clickhouse-url" help:"ClickHouse that the OpenTelemetry Collector writes to: clickhouse://user:password@host:9000,other:9000/database, or https://…:8443/database." env:"CLICKHOUSE_URL" group:"Telemetry"`
 	ClickHouseDatabase string            `name:"clickhouse-database" help:"Database of the collector's tables; the URL's when empty." env:"ATLHYPER_CLICKHOUSE_DATABASE" group:"Telemetry"`
-	ClickHouseTables   map[string]string `name:"clickhouse-tables" help:"Other names than the exporter's, such as logs=my_logs,traces=my_traces; also gauge, sum and histogram." env:"ATLHYPER_CLICKHOUSE_TABLES" mapsep:"," group:"Telemetry"`
+	ClickHouseTables   map[string]string `name:"clickhouse-tables" help:"Other names than the exporter's, such as logs=my_logs,traces=my_traces; also gauge, sum, histogram, exponential and summary." env:"ATLHYPER_CLICKHOUSE_TABLES" mapsep:"," group:"Telemetry"`
 	PrometheusURL      string            `name:"prometheus-url" help:"Prometheus server, or what speaks its query API: http://prometheus.monitoring:9090; a user and a password may be in it." env:"PROMETHEUS_URL" group:"Telemetry"`
 	PrometheusToken    string            `name:"prometheus-token" help:"Bearer token of the Prometheus server." env:"PROMETHEUS_TOKEN" group:"Telemetry"`
 }
@@ -25,7 +25,7 @@ type storeFlags struct {
 func (f storeFlags) clickhouse(names telemetry.Names, log *slog.Logger) (clickhouse.Config, error) {
 	cfg := clickhouse.Config{URL: f.ClickHouseURL, Database: f.ClickHouseDatabase, Names: names, Logger: log}
 	into := map[string]*string{
-		"gauge": &cfg.Tables.Gauge, "sum": &cfg.Tables.Sum, "histogram": &cfg.Tables.Histogram, "traces": &cfg.Tables.Traces, "logs": &cfg.Tables.Logs,
+		"gauge": &cfg.Tables.Gauge, "sum": &cfg.Tables.Sum, "histogram": &cfg.Tables.Histogram, "exponential": &cfg.Tables.Exponential, "summary": &cfg.Tables.Summary, "traces": &cfg.Tables.Traces, "logs": &cfg.Tables.Logs,
 	}
 	for kind, name := range f.ClickHouseTables {
 		if into[kind] == nil {

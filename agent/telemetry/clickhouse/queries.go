@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -143,8 +144,38 @@ var (
 
 // tables are the names that the queries use; an empty one was not found.
 type tables struct {
-	Gauge, Sum, Histogram, Traces, TraceIDs, Logs string
-	LogTime                                       bool // the logs have TimestampTime, the sort key of the first generation
+	Gauge, Sum, Histogram, Exponential, Summary, Traces, TraceIDs, Logs string
+	LogTime                                                             bool // the logs have TimestampTime, the sort key of the first generation
+}
+
+// Metrics lists the tables of metrics that there are.
+func (t tables) Metrics() []string {
+	return slices.DeleteFunc([]string{t.Sum, t.Gauge, t.Histogram, t.Exponential, t.Summary}, func(name string) bool { return name == "" })
+}
+
+// durations is a table of all three forms in which a duration's distribution is sent, each as explicit buckets.
+//
+// The buckets of an exponential histogram end at powers of 2^(2^−scale), and every fourth root of two is such a power or ends
+// none: to these they are added up, which loses nothing below scale 3 and leaves buckets 19 % wide above. So a scale that
+// the SDK lowers on the way makes no other series.
+//
+// A summary has no buckets, and quantiles of several cannot be put together: it gives counts and means, and no percentile.
+func durations(t tables, and ...string) string {
+	const columns = `SELECT ServiceName, ResourceAttributes, MetricName, Attributes, StartTimeUnix, TimeUnix, Count, Sum, Flags, `
+	of := ` WHERE ServiceName IN {jobs:Array(String)} AND MetricName IN {metrics:Array(String)} AND ` + recentHistogram + strings.Join(and, "")
+	var parts []string
+	if t.Histogram != "" {
+		parts = append(parts, columns+`AggregationTemporality, ExplicitBounds, BucketCounts FROM `+t.Histogram+of)
+	}
+	if t.Exponential != "" {
+		parts = append(parts, columns+`AggregationTemporality, arrayMap(k -> exp2((k - 56) / 4), range(86)) AS ExplicitBounds,
+            arrayMap(k -> arraySum(arrayMap((c, p) -> if(least(86, greatest(0, ceil((PositiveOffset + p) * exp2(2 - Scale)) + 56)) = k, c, 0), PositiveBucketCounts, arrayEnumerate(PositiveBucketCounts)))
+                + if(k = 0, ZeroCount, 0), range(87)) AS BucketCounts FROM `+t.Exponential+of)
+	}
+	if t.Summary != "" {
+		parts = append(parts, columns+`toInt32(2) AS AggregationTemporality, emptyArrayFloat64() AS ExplicitBounds, [Count] AS BucketCounts FROM `+t.Summary+of)
+	}
+	return "(" + strings.Join(parts, "\n        UNION ALL ") + ")"
 }
 
 // render makes the text of a query for the tables that were found.
@@ -157,6 +188,7 @@ func render(name string, t tables) (string, error) {
 	parsed, err := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{
 		"counters":   func(table string, and ...string) string { return fmt.Sprintf(counters, table, strings.Join(and, "")) },
 		"histograms": func(table string, and ...string) string { return fmt.Sprintf(histograms, table, strings.Join(and, "")) },
+		"durations":  func(and ...string) string { return fmt.Sprintf(histograms, durations(t, and...), "") },
 		"quantile":   func(q string) string { return fmt.Sprintf(quantile, q, strings.ReplaceAll(q, ".", "_")) },
 		"added":      constant(added), "addedHistogram": constant(addedHistogram), "within": constant(within), "at": constant(at),
 		"recent": constant(recent), "node": constant(node), "ofNode": constant(ofNode), "nodeLabel": constant(nodeLabel), "workload": constant(workload), "meshed": constant(meshed), "ofMesh": constant(ofMesh), "ofHTTP": constant(ofHTTP), "destined": constant(destined),

@@ -27,7 +27,7 @@ import (
 const sourceName = "clickhouse"
 
 // Tables are the names of the exporter's tables; an empty one is the exporter's default.
-type Tables struct{ Gauge, Sum, Histogram, Traces, Logs string }
+type Tables struct{ Gauge, Sum, Histogram, Exponential, Summary, Traces, Logs string }
 
 // Config is what a Source needs.
 type Config struct {
@@ -55,7 +55,7 @@ func (c *Config) defaults() error {
 	c.Within = cmp.Or(c.Within, 5*time.Second)
 	t := &c.Tables
 	for name, fallback := range map[*string]string{
-		&t.Gauge: "otel_metrics_gauge", &t.Sum: "otel_metrics_sum", &t.Histogram: "otel_metrics_histogram", &t.Traces: "otel_traces", &t.Logs: "otel_logs",
+		&t.Gauge: "otel_metrics_gauge", &t.Sum: "otel_metrics_sum", &t.Histogram: "otel_metrics_histogram", &t.Exponential: "otel_metrics_exponential_histogram", &t.Summary: "otel_metrics_summary", &t.Traces: "otel_traces", &t.Logs: "otel_logs",
 	} {
 		*name = cmp.Or(*name, fallback)
 		if !identifier.MatchString(*name) { // it goes into the text of queries
@@ -238,7 +238,7 @@ func (s *Source) probe(ctx context.Context) (store, error) {
 	names := s.cfg.Tables
 	ids := names.Traces + "_trace_id_ts"
 	found := map[string]map[string]string{} // table → column → type
-	err := s.each(ctx, tables{}, "tables", 10_000, bound{"database": s.cfg.Database, "tables": list(names.Gauge, names.Sum, names.Histogram, names.Traces, ids, names.Logs)}, func(r driver.Rows) error {
+	err := s.each(ctx, tables{}, "tables", 10_000, bound{"database": s.cfg.Database, "tables": list(names.Gauge, names.Sum, names.Histogram, names.Exponential, names.Summary, names.Traces, ids, names.Logs)}, func(r driver.Rows) error {
 		var table, column, kind string
 		if err := r.Scan(&table, &column, &kind); err != nil {
 			return err
@@ -274,6 +274,12 @@ func (s *Source) probe(ctx context.Context) (store, error) {
 	use("gauges", names.Gauge, &x.Gauge, "MetricName", "Attributes", "ResourceAttributes", "StartTimeUnix", "TimeUnix", "Value", "Flags")
 	use("counters", names.Sum, &x.Sum, "MetricName", "Attributes", "ResourceAttributes", "StartTimeUnix", "TimeUnix", "Value", "Flags")
 	use("histograms", names.Histogram, &x.Histogram, "MetricName", "Attributes", "ResourceAttributes", "StartTimeUnix", "TimeUnix", "Flags", "BucketCounts", "ExplicitBounds", "AggregationTemporality")
+	if found[names.Exponential] != nil { // seldom used, and not missed
+		use("exponential histograms", names.Exponential, &x.Exponential, "MetricName", "Attributes", "ResourceAttributes", "StartTimeUnix", "TimeUnix", "Flags", "Scale", "ZeroCount", "PositiveOffset", "PositiveBucketCounts", "AggregationTemporality")
+	}
+	if found[names.Summary] != nil {
+		use("summaries", names.Summary, &x.Summary, "MetricName", "Attributes", "ResourceAttributes", "StartTimeUnix", "TimeUnix", "Flags", "Count", "Sum")
+	}
 	use("traces", names.Traces, &x.Traces, "TraceId", "SpanId", "ParentSpanId", "ServiceName", "SpanKind", "ResourceAttributes", "SpanAttributes", "Duration")
 	use("logs", names.Logs, &x.Logs, "Timestamp", "Body", "SeverityNumber", "ResourceAttributes")
 	if found[ids] != nil {
@@ -286,7 +292,7 @@ func (s *Source) probe(ctx context.Context) (store, error) {
 // writers finds who wrote the metrics that we know in a time.
 func (s *Source) writers(ctx context.Context, x store, from, to time.Time) (store, error) {
 	x.jobs = map[string][]string{}
-	if x.Sum == "" && x.Gauge == "" && x.Histogram == "" {
+	if len(x.Metrics()) == 0 {
 		return x, nil
 	}
 	known := slices.Concat(nodeCounters, untypedCounters, nodeGauges, ingressMetrics, meshCounts, meshLatencies, httpMetrics)

@@ -457,6 +457,100 @@ func TestWhatAnSDKSendsAsDifferencesIsAddedUp(t *testing.T) {
 	}
 }
 
+// otherwise sends what http.server.request.duration says in another form: as exponential histograms, whose scale falls on
+// the way as an SDK's does, or as summaries.
+func (h *history) otherwise(records []lab.Records, form lab.Kind) {
+	for i := range records {
+		var out []lab.Point
+		for _, p := range records[i].Points {
+			if p.Name != "http.server.request.duration" {
+				continue
+			}
+			p.Kind, p.Bounds, p.Buckets = form, nil, nil
+			if form == lab.Exponential {
+				p.Scale = 5
+				if p.Time.After(epoch.Add(2 * time.Minute)) {
+					p.Scale = 1
+				}
+				at := map[int32]uint64{}
+				low, high := int32(math.MaxInt32), int32(math.MinInt32)
+				for _, v := range h.shop.Visits(p.Resource["service.name"]) {
+					code := "200"
+					if v.Failed {
+						code = "500"
+					}
+					if v.At.Before(p.Time) && shop.PodName(v.To, v.Pod) == p.Resource["service.instance.id"] && code == p.Attributes["http.response.status_code"] {
+						n := int32(math.Ceil(math.Log2(v.Took.Seconds())*math.Exp2(float64(p.Scale)))) - 1
+						at[n]++
+						low, high = min(low, n), max(high, n)
+					}
+				}
+				p.Offset = low
+				for n := low; n <= high; n++ {
+					p.Buckets = append(p.Buckets, at[n])
+				}
+			}
+			out = append(out, p)
+		}
+		records[i].Points, records[i].Spans = out, nil
+	}
+}
+
+func TestADurationIsReadInEveryFormInWhichItIsSent(t *testing.T) {
+	roots := make([]float64, 86)
+	for k := range roots {
+		roots[k] = math.Exp2(float64(k-56) / 4)
+	}
+	for _, generation := range []string{"a", "c"} {
+		for name, form := range map[string]lab.Kind{"exponential histogram": lab.Exponential, "summary": lab.Summary} {
+			t.Run(name+" in "+generation, func(t *testing.T) {
+				h := newHistory(t, generation)
+				h.shop.Break("payments", shop.Fault{Fail: 0.2})
+				records := h.run(4*time.Minute, nil)
+				h.otherwise(records, form)
+				h.write(records...)
+				now := h.shop.Now()
+				s := source(t, h.db)
+				got := found(h.sample(s))
+				for _, svc := range shop.Services {
+					want := h.shop.Truth("*", svc, now.Add(-90*time.Second), now)
+					near(t, svc+"'s rate", got["Service/"+svc+" request_rate"].GetValue(), float64(want.Requests)/90, 0.02)
+					near(t, svc+"'s errors", got["Service/"+svc+" error_rate"].GetValue(), float64(want.Failed)/float64(want.Requests), 0.02)
+					near(t, svc+"'s mean", got["Service/"+svc+" avg_latency"].GetValue(), want.Mean().Seconds(), 0.02)
+					p95, ok := got["Service/"+svc+" p95_latency"]
+					if form == lab.Summary && ok {
+						t.Errorf("a percentile of %s, %v, out of summaries, which have none in common", svc, p95.GetValue())
+					}
+					if form == lab.Exponential {
+						inBucket(t, svc+"'s p95", every2(roots), p95.GetValue(), want.Quantile(0.95))
+					}
+				}
+				counts, err := s.Requests(t.Context(), epoch.Add(time.Minute), now, time.Minute)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, c := range counts {
+					begin := c.GetStart().AsTime()
+					want := h.shop.Truth("*", c.GetEntity().GetName(), begin, begin.Add(time.Minute))
+					near(t, c.GetEntity().GetName()+" at "+begin.Format(time.TimeOnly), c.GetTotal(), float64(want.Requests), 1e-9)
+					near(t, c.GetEntity().GetName()+"'s failures", c.GetErrors(), float64(want.Failed), 1e-9)
+				}
+				if len(counts) != 3*len(shop.Services) {
+					t.Errorf("%d counts, want %d", len(counts), 3*len(shop.Services))
+				}
+			})
+		}
+	}
+}
+
+// every2 keeps the bounds of scale 1, the coarsest that was sent.
+func every2(roots []float64) (out []float64) {
+	for k := 0; k < len(roots); k += 2 {
+		out = append(out, roots[k])
+	}
+	return out
+}
+
 func TestTheOrderOfAttributesMakesNoSeries(t *testing.T) {
 	h := newHistory(t, "c")
 	h.write(h.run(3*time.Minute, nil)...)

@@ -5,11 +5,13 @@ import "time"
 // Kind of a metric, as OpenTelemetry tells them apart.
 type Kind int
 
-// A gauge stands alone, a sum and a histogram count since their start.
+// A gauge stands alone; the others count since their start.
 const (
 	Gauge Kind = iota
 	Sum
 	Histogram
+	Exponential // a histogram of bounds that are powers of one base
+	Summary     // a count and a total; its quantiles were made by who sent it
 )
 
 // Point is one value of one series.
@@ -23,7 +25,10 @@ type Point struct {
 	Count       uint64 // of a histogram, as are the following
 	Total       float64
 	Bounds      []float64
-	Buckets     []uint64 // one more than Bounds, each for itself
+	Buckets     []uint64 // one more than Bounds, each for itself; of an exponential one those above zero
+	Scale       int32    // of an exponential one: the base is 2^(2^−Scale)
+	Offset      int32    // and its first bucket ends at base^(Offset+1)
+	Zero        uint64   // and so many were zero
 	Delta       bool     // of a histogram: since the last time, not since the start
 	Stale       bool     // the series is gone: NoRecordedValue
 }

@@ -47,6 +47,9 @@ func Write(ctx context.Context, db driver.Conn, r Records) error {
 		Sum:   "otel_metrics_sum (ResourceAttributes, ServiceName, MetricName, Attributes, StartTimeUnix, TimeUnix, Flags, Value, AggregationTemporality, IsMonotonic)",
 		Histogram: "otel_metrics_histogram (ResourceAttributes, ServiceName, MetricName, Attributes, StartTimeUnix, TimeUnix, Flags, Count, Sum, BucketCounts, ExplicitBounds, " +
 			"AggregationTemporality)",
+		Exponential: "otel_metrics_exponential_histogram (ResourceAttributes, ServiceName, MetricName, Attributes, StartTimeUnix, TimeUnix, Flags, Count, Sum, Scale, ZeroCount, PositiveOffset, " +
+			"PositiveBucketCounts, AggregationTemporality)",
+		Summary: "otel_metrics_summary (ResourceAttributes, ServiceName, MetricName, Attributes, StartTimeUnix, TimeUnix, Flags, Count, Sum)",
 	} {
 		err := insert(ctx, db, into, r.Points, func(b driver.Batch, p Point) error {
 			if p.Kind != kind {
@@ -68,6 +71,10 @@ func Write(ctx context.Context, db driver.Conn, r Records) error {
 				row = append(row, p.Value, temporality, true)
 			case Histogram:
 				row = append(row, p.Count, p.Total, p.Buckets, p.Bounds, temporality)
+			case Exponential:
+				row = append(row, p.Count, p.Total, p.Scale, p.Zero, p.Offset, p.Buckets, temporality)
+			case Summary:
+				row = append(row, p.Count, p.Total)
 			}
 			return b.Append(row...)
 		})

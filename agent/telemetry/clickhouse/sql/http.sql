@@ -3,7 +3,7 @@ SELECT namespace, service, total, failed, newest, n, took, unit * {{quantile "0.
 FROM (
     SELECT resource['k8s.namespace.name'] AS namespace, job AS service, {{httpUnit}} AS unit, if(uniqExact(bounds) = 1, any(bounds), []) AS b, sumForEach(buckets) AS d,
         sum(inc / span) AS total, sumIf(inc / span, {{httpFailed}}) AS failed, max(latest) AS newest, sum(inc) AS n, unit * sum(took) AS took
-    FROM ({{histograms .Histogram}}
+    FROM ({{durations}}
     )
     WHERE span > 0 AND buckets != []
     GROUP BY namespace, service, unit

@@ -6,7 +6,7 @@ SELECT namespace, service, at, total, failed, codes, arrayMap(x -> x * unit, b),
             if(uniqExact(bounds) = 1, any(bounds), []) AS b, sumForEach(step.5) AS d, sum(step.4) AS took
         FROM (
             SELECT resource['k8s.namespace.name'] AS namespace, job AS service, {{httpUnit}} AS unit, {{httpFailed}} AS failing, toString({{httpCode}}) AS code, bounds, arrayJoin({{addedHistogram}}) AS step
-            FROM ({{histograms .Histogram ofHTTP}}
+            FROM ({{durations ofHTTP}}
             )
         )
         WHERE {{within}}

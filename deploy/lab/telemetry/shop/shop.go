@@ -228,6 +228,16 @@ func (s *Shop) Truth(from, to string, begin, end time.Time) Truth {
 	return t
 }
 
+// Visits are all requests to a service until now, in the order of their beginning.
+func (s *Shop) Visits(to string) (out []Visit) {
+	for _, v := range s.ledger {
+		if v.To == to {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 // Edges are the pairs of services that called each other in a time.
 func (s *Shop) Edges(begin, end time.Time) map[[2]string]bool {
 	out := map[[2]string]bool{}
