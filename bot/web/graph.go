@@ -175,7 +175,7 @@ func middle(s string, n int) string {
 }
 
 func traffic(t *fleet.Traffic) string {
-	return fmt.Sprintf("%.3g requests/s, %.2g %% errors, %.3g ms", t.RequestsPerSecond, 100*t.ErrorRatio, 1000*t.LatencyAvg)
+	return fmt.Sprintf("%.3g requests/s, %.3g %% errors, %.3g ms", t.RequestsPerSecond, 100*t.ErrorRatio, 1000*t.LatencyAvg)
 }
 
 // Sizes of the topology: a line a vertex, a column a layer.
@@ -247,7 +247,7 @@ func (w *Web) topology(r *http.Request, v visitor) (string, any, error) {
 		if t := e.Traffic; t != nil && (f.Namespace == "" || e.From.Namespace == f.Namespace || e.To.Namespace == f.Namespace) {
 			body.Calls = append(body.Calls, call{
 				e.From.Short(), href(e.From), e.To.Short(), href(e.To),
-				fmt.Sprintf("%.3g/s", t.RequestsPerSecond), fmt.Sprintf("%.2g %%", 100*t.ErrorRatio), fmt.Sprintf("%.3g ms", 1000*t.LatencyAvg), t.ErrorRatio >= 0.05,
+				fmt.Sprintf("%.3g/s", t.RequestsPerSecond), fmt.Sprintf("%.3g %%", 100*t.ErrorRatio), fmt.Sprintf("%.3g ms", 1000*t.LatencyAvg), t.ErrorRatio >= 0.05,
 			})
 		}
 	}
