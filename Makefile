@@ -1,7 +1,7 @@
 # AtlHyper. `make demo` shows it, `make test` proves it; both need Go and nothing else.
 GO ?= go
 BIN := bin/atlhyper
-TEST_FLAGS ?= -timeout 30m
+TEST_FLAGS ?= -timeout 55m
 
 RCA_DIR ?=
 
