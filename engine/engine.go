@@ -193,6 +193,15 @@ func (e *Engine) ListIncidents(ctx context.Context, f incident.Filter) ([]*incid
 	return e.cfg.Store.Incidents(ctx, f)
 }
 
+// Similar ranks what came before and is like an incident, the most like first; at most n.
+func (e *Engine) Similar(ctx context.Context, i *incident.Incident, n int) ([]incident.Match, error) {
+	past, err := e.cfg.Store.Incidents(ctx, incident.Filter{Cluster: i.Cluster, Since: i.OpenedAt.Add(-incident.Remembered)})
+	if err != nil {
+		return nil, err
+	}
+	return incident.Similar(i, past, n), nil
+}
+
 // Gateway is the endpoint that agents dial.
 func (e *Engine) Gateway() *gateway.Gateway { return e.gateway }
 

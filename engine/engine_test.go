@@ -345,6 +345,42 @@ func TestAnIncidentGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
+func TestAnIncidentThatComesAgainRemembersTheEarlierOne(t *testing.T) {
+	w := newWorld(t)
+	app := w.app("cart", "cart:v1")
+	w.join("prod", 0, append(app, w.app("search", "search:v1")...)...)
+	for range 2 {
+		w.ingest("prod", &report.ReportRequest{Upserts: w.crashed(app, 0)})
+		w.pass(7 * time.Minute)
+		w.ingest("prod", &report.ReportRequest{Upserts: app})
+		w.pass(3 * time.Hour) // long after it could be the same one again
+	}
+	all := w.incidents()
+	if len(all) != 2 {
+		t.Fatalf("%d incidents, want two", len(all))
+	}
+	slices.SortFunc(all, func(a, b *incident.Incident) int { return a.OpenedAt.Compare(b.OpenedAt) })
+	for _, c := range []struct {
+		of   *incident.Incident
+		want []string
+	}{{all[1], []string{all[0].ID}}, {all[0], nil}} {
+		got, err := w.e.Similar(t.Context(), c.of, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, m := range got {
+			ids = append(ids, m.Incident.ID)
+			if m.Cause != 1 || m.Score < 0.8 {
+				t.Errorf("%s is like %s by %+v", c.of.ID, m.Incident.ID, m)
+			}
+		}
+		if !slices.Equal(ids, c.want) {
+			t.Errorf("like %s are %v, want %v", c.of.ID, ids, c.want)
+		}
+	}
+}
+
 // TestTwoClustersTogetherAreWhatEachIsAlone runs the same two stories in one engine and in two: nothing of one cluster
 // may reach the other, though their objects have the same names.
 func TestTwoClustersTogetherAreWhatEachIsAlone(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 )
 
 var incidentTools = []func(*engine.Engine) (Tool, error){
-	incidentsTool, explainTool, timelineTool, statsTool, ackTool, silenceTool, suggestTool, pendingTool,
+	incidentsTool, explainTool, timelineTool, similarTool, statsTool, ackTool, silenceTool, suggestTool, pendingTool,
 }
 
 func incidentTable(p *message.Printer, is []*incident.Incident, now time.Time) Table {
@@ -266,6 +266,13 @@ func explainTool(e *engine.Engine) (Tool, error) {
 		if ch := IncidentChart(e, i, caller.Lang); ch != nil {
 			res.Charts = []Chart{*ch}
 		}
+		before, err := e.Similar(ctx, i, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(before) > 0 {
+			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("seen before"), Value: seenBefore(p, before[0].Incident, now)})
+		}
 		if i.Budget != "" {
 			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("error budget"), Value: i.Budget})
 		}
@@ -332,6 +339,45 @@ func timelineTool(e *engine.Engine) (Tool, error) {
 			Headline: p.Sprintf("%s · %s: %d steps in %s (times in UTC)", i.ID, i.Title, len(i.Timeline), Age(i.Duration(e.Now()))) + " · " + placeOf(i),
 			Cluster:  i.Cluster, Incident: i.ID, Observed: e.Now(), Lists: []Text{l}, Data: i.Timeline,
 		}, nil
+	})
+}
+
+// seenBefore tells of an earlier incident: which, when, and what mended it.
+func seenBefore(p *message.Printer, i *incident.Incident, now time.Time) string {
+	out := i.ID + ", " + p.Sprintf("%s ago", Age(now.Sub(i.OpenedAt)))
+	if i.FixSummary != "" {
+		out += ": " + i.FixSummary
+	}
+	return out
+}
+
+func similarTool(e *engine.Engine) (Tool, error) {
+	s := shape{name: "similar", verb: "similar", usage: "similar [INCIDENT|NAME]", pos: []string{"id"}}
+	return define(s, func(ctx context.Context, caller Caller, a incidentArgs) (*Result, error) {
+		i, err := find(ctx, e, caller, a.ID)
+		if err != nil {
+			return nil, err
+		}
+		all, err := e.Similar(ctx, i, 10)
+		if err != nil {
+			return nil, err
+		}
+		p, now := phrase.For(caller.Lang), e.Now()
+		res := &Result{Cluster: i.Cluster, Incident: i.ID, Observed: now, Data: all}
+		if len(all) == 0 {
+			res.Headline = p.Sprintf("Nothing like %s (%s) was seen in the last %s.", i.ID, i.Title, Age(incident.Remembered)) + " · " + placeOf(i)
+			return res, nil
+		}
+		res.Headline = p.Sprintf("%d earlier incidents are like %s (%s).", len(all), i.ID, i.Title) + " · " + placeOf(i)
+		t := Table{Columns: []string{"ID", "AGO", "WHAT", "CAUSE", "MENDED BY", "LIKENESS"}, Total: len(all)}
+		for _, m := range all {
+			t.Rows = append(t.Rows, []string{
+				m.Incident.ID, Age(now.Sub(m.Incident.OpenedAt)), m.Incident.Title, m.Incident.Cause.Entity.Short(), m.Incident.FixSummary,
+				fmt.Sprintf("%.2f = 0.5·%.2g + 0.3·%.2g + 0.2·%.2g", m.Score, m.Cause, m.Entities, m.Signs),
+			})
+		}
+		res.Tables = []Table{t}
+		return res, nil
 	})
 }
 

@@ -190,6 +190,7 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 		{"explain", "explain", []string{"Why I think it is deployment/" + cause + " · prod", "confidence high", "image "}},
 		{"explain " + cause, "explain", []string{"Affected"}},
 		{"timeline INC-1", "timeline", []string{"INC-1", "prod / "}},
+		{"similar INC-1", "similar", []string{"Nothing like INC-1", "prod / "}},
 		{"stats", "incident_stats", []string{"One incident in the last 30d in prod", "open now"}},
 		{"fix", "suggest_fix", []string{"Proposed: roll back deployment/" + cause, "prod / "}},
 		{"pending", "pending", []string{"One proposal waits", "prod / "}},

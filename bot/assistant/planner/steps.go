@@ -203,6 +203,8 @@ func (q question) steps(what string) []step {
 		return one("changes", q.with("target", target, "since", m.Since))
 	case "stats":
 		return one("incident_stats", q.wide("since", m.Since))
+	case "similar":
+		return one("similar", q.about())
 	case "timeline":
 		return one("timeline", q.about())
 	case "past":
