@@ -36,7 +36,7 @@ func TestEveryScenarioIsBlamedMendedAndResolvedOnEverySeed(t *testing.T) {
 	var jobs []job
 	many := seeds
 	if testing.Short() {
-		many = 2
+		many = 1
 	}
 	for _, s := range sim.Scenarios() {
 		for seed := 1; seed <= many; seed++ {

@@ -87,6 +87,9 @@ func (d *demoPage) wait(what string, seen func(string) bool) {
 // browser is one profile of Chromium: it shares no cookie with another.
 func browser(t *testing.T) context.Context {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser is not for -short")
+	}
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if p, err := exec.LookPath(name); err == nil {
