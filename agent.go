@@ -22,9 +22,9 @@ type agentCmd struct {
 	ClusterID string `name:"cluster-id" help:"Id of this cluster, as in chat." env:"ATLHYPER_CLUSTER_ID" required:""`
 	EngineURL string `name:"engine" help:"Address of the engine's agent port, such as https://atlhyper.example:8081." env:"ATLHYPER_ENGINE" required:""`
 	// Impersonate needs the right to impersonate users, and groups where groups have bindings.
-	Impersonate bool   `help:"Run each change with the rights of who asked for it, by impersonation: by e-mail address, else by chat id such as slack:U123, with the chat's groups." env:"ATLHYPER_IMPERSONATE"`
+	Impersonate bool     `help:"Run each change with the rights of who asked for it, by impersonation: by e-mail address, else by chat id such as slack:U123, with the chat's groups." env:"ATLHYPER_IMPERSONATE"`
 	Without     []string `help:"Kinds to leave alone, such as Secret: not read, and not told as missing." env:"ATLHYPER_WITHOUT" placeholder:"KIND"`
-	Token       string `help:"The cluster's token, from \"atlhyper cluster add\"." env:"ATLHYPER_TOKEN" required:""`
+	Token       string   `help:"The cluster's token, from \"atlhyper cluster add\"." env:"ATLHYPER_TOKEN" required:""`
 }
 
 func (c *agentCmd) Run(ctx context.Context, env *environment) error {

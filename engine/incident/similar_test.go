@@ -28,11 +28,11 @@ func TestLikeIncidentsAreRankedByCauseEntitiesAndSigns(t *testing.T) {
 	now := record("INC-9", 0, payments, "ImagePullBackOff", payments, checkout, ref(entity.Pod, "payments-1"))
 	past := []*incident.Incident{
 		record("INC-1", 72*time.Hour, payments, "ImagePullBackOff", payments, checkout, ref(entity.Pod, "payments-0")), // 0.5 + 0.3 + 0.2
-		record("INC-2", 48*time.Hour, payments, "OOMKilled", payments),                                                // 0.3 + 0.15 + 0
-		record("INC-3", 24*time.Hour, cart, "ImagePullBackOff", cart),                                                 // 0.15 + 0 + 0.2: by the skin of its teeth
-		record("INC-4", 12*time.Hour, cart, "OOMKilled", cart, checkout),                                              // 0.1
-		record("INC-5", 96*time.Hour, payments, "ImagePullBackOff", payments, checkout),                               // as INC-1, and older
-		record("INC-10", -time.Hour, payments, "ImagePullBackOff", payments, checkout),                                // later
+		record("INC-2", 48*time.Hour, payments, "OOMKilled", payments),                                                 // 0.3 + 0.15 + 0
+		record("INC-3", 24*time.Hour, cart, "ImagePullBackOff", cart),                                                  // 0.15 + 0 + 0.2: by the skin of its teeth
+		record("INC-4", 12*time.Hour, cart, "OOMKilled", cart, checkout),                                               // 0.1
+		record("INC-5", 96*time.Hour, payments, "ImagePullBackOff", payments, checkout),                                // as INC-1, and older
+		record("INC-10", -time.Hour, payments, "ImagePullBackOff", payments, checkout),                                 // later
 		now,
 	}
 	elsewhere := record("INC-6", time.Hour, payments, "ImagePullBackOff", payments, checkout)
