@@ -95,8 +95,15 @@ func (b *Bot) outgoing(ctx context.Context, e event.Event) ([]Outgoing, error) {
 			return nil, err
 		}
 		quiet := i.SilencedTill.After(b.cfg.Now())
+		topic := "incident/" + e.Incident
+		told, err := b.cfg.Store.Places(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
 		for _, p := range b.cfg.Channels {
-			topic := "incident/" + e.Incident
+			if quiet && !slices.ContainsFunc(told, func(x Place) bool { return x.Surface == p.Surface && x.Channel == p.Channel }) {
+				continue // it opened under a silence; when that ends, what ends it is an event
+			}
 			parent, err := json.Marshal(envelope{Incident: e.Incident, Seq: fmt.Sprint(e.Seq)})
 			if err != nil {
 				return nil, err

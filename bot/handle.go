@@ -20,6 +20,7 @@ import (
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/engine/command"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/tools"
 	"github.com/bukahou/atlhyper/tools/phrase"
@@ -373,13 +374,18 @@ func steps(lead string, calls []assistant.Call) string {
 
 // click acts on a button or a typed prompt. The button's id alone decides; who clicked decides whether it may.
 func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.Caller) (*message.Message, error) {
-	about := func(tool string) (*message.Message, error) {
-		args, err := json.Marshal(map[string]string{"id": in.Subject})
+	with := func(tool string, args map[string]string) (*message.Message, error) {
+		args["id"] = in.Subject
+		raw, err := json.Marshal(args)
 		if err != nil {
 			return nil, err
 		}
 		caller.Incident = in.Subject
-		return b.run(ctx, in, caller, tool, args)
+		return b.run(ctx, in, caller, tool, raw)
+	}
+	about := func(tool string) (*message.Message, error) { return with(tool, map[string]string{}) }
+	judged := func(j incident.Judgement) (*message.Message, error) {
+		return with("judge", map[string]string{"judgement": string(j)})
 	}
 	switch in.Action {
 	case card.ActExplain:
@@ -392,6 +398,12 @@ func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.C
 		return about("silence")
 	case card.ActFix:
 		return about("suggest_fix")
+	case card.ActRight:
+		return judged(incident.Right)
+	case card.ActWrong:
+		return judged(incident.Wrong)
+	case card.ActNoise:
+		return judged(incident.Noise)
 	case card.ActUndo:
 		args, err := json.Marshal(map[string]string{"id": in.Subject})
 		if err != nil {

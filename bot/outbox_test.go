@@ -71,11 +71,31 @@ func TestASilencedIncidentIsEditedAndSaysNothing(t *testing.T) {
 	inOffice(t, &chat{}, nil, func(t *testing.T, o *office) {
 		i := newIncident("INC-1", "checkout is failing")
 		i.SilencedTill = time.Now().Add(time.Hour)
-		o.save(i, event.IncidentOpened, "it opened")
+		o.save(newIncident("INC-1", "checkout is failing"), event.IncidentOpened, "it opened")
+		settle(10 * time.Second)
 		o.save(i, event.IncidentChanged, "a symptom more")
 		settle(10 * time.Second)
 		if said := o.chat.said(); len(said) != 1 {
 			t.Errorf("said %q", said)
+		}
+	})
+}
+
+func TestWhatOpensUnderASilenceIsToldWhenThatEnds(t *testing.T) {
+	inOffice(t, &chat{}, nil, func(t *testing.T, o *office) {
+		i := newIncident("INC-1", "checkout is failing")
+		i.SilencedTill = time.Now().Add(time.Hour)
+		o.save(i, event.IncidentOpened, "it opened")
+		o.save(i, event.IncidentChanged, "a symptom more")
+		settle(10 * time.Second)
+		if said := o.chat.said(); len(said) != 0 {
+			t.Errorf("under a silence it said %q", said)
+		}
+		i.SilencedTill = time.Time{}
+		o.save(i, event.IncidentChanged, "the silence is over")
+		settle(10 * time.Second)
+		if said := o.chat.said(); len(said) != 2 || !strings.Contains(said[0], "checkout is failing") || !strings.Contains(said[1], "the silence is over") {
+			t.Errorf("after it, it said %q", said)
 		}
 	})
 }

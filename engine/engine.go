@@ -175,7 +175,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.Incidents = incident.New(incident.Config{
-		Store: cfg.Store, Timing: timing, IgnoreChanges: cfg.NoChanges, Logger: cfg.Logger,
+		Store: cfg.Store, Timing: timing, IgnoreChanges: cfg.NoChanges, Quiet: e.standing, Logger: cfg.Logger,
 	})
 	if err = e.Incidents.Load(ctx); err != nil {
 		return nil, fmt.Errorf("load incidents: %w", err)
@@ -385,7 +385,7 @@ func (e *Engine) Evaluate(ctx context.Context, now time.Time) error {
 			errs = append(errs, e.evaluate(ctx, now, c))
 		}
 	}
-	errs = append(errs, e.Desk.Tick(ctx, now), e.followFixes(ctx, now), e.wakeSilenced(ctx, now))
+	errs = append(errs, e.Desk.Tick(ctx, now), e.followFixes(ctx, now), e.keepQuiet(ctx, now))
 	if now.After(e.nextSave) {
 		errs = append(errs, e.save(ctx, now))
 		e.nextSave = now.Add(e.cfg.Checkpoint)

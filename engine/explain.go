@@ -20,16 +20,27 @@ type Explanation struct {
 	Formula  string             `json:"formula"`
 	Metrics  []baseline.Anomaly `json:"metrics,omitempty"` // the deviations behind the statistical part; z = (value − mean)/spread
 	Facts    []detect.Fact      `json:"facts,omitempty"`
-	Path     []Step             `json:"path,omitempty"` // where the risk comes from, the entity itself first
+	Path     []incident.Step    `json:"path,omitempty"` // where the risk comes from, the entity itself first
 	RuledOut []string           `json:"ruled_out,omitempty"`
 	Incident string             `json:"incident,omitempty"` // the open one that it is part of
 }
 
-// Step is one entity on the way of a risk.
-type Step struct {
-	Entity  entity.Ref `json:"entity"`
-	Final   float64    `json:"final"`
-	Formula string     `json:"formula"`
+// IncidentExplanation opens an incident: what it blames, with the score of that as it is now, and how its risk spread. What
+// is over has no score any more; Spread is then of its worst moment.
+type IncidentExplanation struct {
+	Incident *incident.Incident `json:"incident"`
+	Cause    Explanation        `json:"cause"`
+	Spread   incident.Workings  `json:"spread"`
+}
+
+// ExplainIncident opens an incident at any stage.
+func (e *Engine) ExplainIncident(i *incident.Incident) IncidentExplanation {
+	x := IncidentExplanation{Incident: i, Cause: e.Explain(i.Cause.Entity), Spread: i.Worst}
+	x.Cause.Incident, x.Cause.RuledOut = i.ID, i.Cause.RuledOut
+	if a := e.Assessment(i.Cluster); i.Open() && x.Cause.Score.Final > 0 {
+		x.Spread = incident.Workings{At: a.At, Risk: i.Risk, Steps: incident.Spread(a, i)}
+	}
+	return x
 }
 
 // Explain opens the score of an entity, as of the last evaluation.
@@ -47,16 +58,7 @@ func (e *Engine) Explain(ref entity.Ref) Explanation {
 			x.Facts = append(x.Facts, f)
 		}
 	}
-	seen := map[entity.Ref]bool{}
-	for at := ref; !at.IsZero() && !seen[at]; {
-		seen[at] = true
-		s := a.Of(at)
-		if s.Final == 0 {
-			break
-		}
-		x.Path = append(x.Path, Step{at, s.Final, s.Formula()})
-		at = s.Via
-	}
+	x.Path = incident.Path(a, ref)
 	for _, i := range e.Incidents.Open(ref.Cluster) {
 		if slices.ContainsFunc(i.Entities, func(m incident.Affected) bool { return m.Entity == ref }) {
 			x.Incident, x.RuledOut = i.ID, i.Cause.RuledOut

@@ -20,19 +20,35 @@ func (e *Engine) Quiet(ctx context.Context, i *incident.Incident, till time.Time
 	return e.Incidents.Silence(ctx, i.ID, till, by.Name, now)
 }
 
-// wakeSilenced ends the silence of incidents that outgrew it.
-func (e *Engine) wakeSilenced(ctx context.Context, now time.Time) error {
+// standing is the silence under which an incident opens.
+func (e *Engine) standing(ctx context.Context, i *incident.Incident, now time.Time) (till time.Time, by string) {
+	s, silenced, err := e.silences.Matches(ctx, i, now)
+	if err != nil {
+		e.log.Error("silence not ended", "incident", i.ID, "err", err)
+	}
+	if !silenced {
+		return time.Time{}, ""
+	}
+	return s.Till, s.By.Name
+}
+
+// keepQuiet ends the silence of incidents that outgrew it or outlast it, and makes quiet those that came under one since
+// they opened.
+func (e *Engine) keepQuiet(ctx context.Context, now time.Time) error {
 	var errs []error
 	for _, i := range e.Incidents.Open("") {
-		if !i.SilencedTill.After(now) {
-			continue
-		}
-		_, silenced, err := e.silences.Matches(ctx, i, now)
-		if err == nil && !silenced {
+		s, silenced, err := e.silences.Matches(ctx, i, now)
+		switch quiet := i.SilencedTill.After(now); {
+		case err != nil:
+		case quiet && !silenced:
 			err = e.Incidents.Silence(ctx, i.ID, time.Time{}, "its getting worse", now)
+		case !quiet && silenced:
+			err = e.Incidents.Silence(ctx, i.ID, s.Till, s.By.Name, now)
+		case !quiet && !i.SilencedTill.IsZero():
+			err = e.Incidents.Silence(ctx, i.ID, time.Time{}, "", now)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("end the silence of %s: %w", i.ID, err))
+			errs = append(errs, fmt.Errorf("silence of %s: %w", i.ID, err))
 		}
 	}
 	return errors.Join(errs...)

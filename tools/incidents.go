@@ -21,7 +21,8 @@ import (
 )
 
 var incidentTools = []func(*engine.Engine) (Tool, error){
-	incidentsTool, explainTool, timelineTool, similarTool, statsTool, ackTool, silenceTool, suggestTool, pendingTool,
+	incidentsTool, explainTool, timelineTool, similarTool, statsTool, trackTool, ackTool, judgeTool,
+	silenceTool, silenceCauseTool, silencesTool, silenceEndTool, suggestTool, pendingTool,
 }
 
 func incidentTable(p *message.Printer, is []*incident.Incident, now time.Time) Table {
@@ -222,7 +223,8 @@ func explainTool(e *engine.Engine) (Tool, error) {
 			return nil, err
 		}
 		p, now := phrase.For(caller.Lang), e.Now()
-		res := &Result{Cluster: i.Cluster, Incident: i.ID, Observed: now, Data: i}
+		x := e.ExplainIncident(i)
+		res := &Result{Cluster: i.Cluster, Incident: i.ID, Observed: now, Data: x}
 		if c, ok := e.Fleet.Cluster(i.Cluster); ok {
 			res.Missing = missing(c, now)
 		}
@@ -260,9 +262,7 @@ func explainTool(e *engine.Engine) (Tool, error) {
 		if len(t.Rows) > 0 {
 			res.Tables = append(res.Tables, t)
 		}
-		if sc := e.Assessment(i.Cluster).Of(c.Entity); sc.Final > 0 {
-			res.Texts = append(res.Texts, Text{Heading: p.Sprintf("Formula with its numbers"), Body: sc.Formula()})
-		}
+		res.Texts = append(res.Texts, workings(p, x.Spread, now)...)
 		if ch := IncidentChart(e, i, caller.Lang); ch != nil {
 			res.Charts = []Chart{*ch}
 		}
@@ -276,11 +276,37 @@ func explainTool(e *engine.Engine) (Tool, error) {
 		if i.Budget != "" {
 			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("error budget"), Value: i.Budget})
 		}
+		if !c.Entity.IsZero() {
+			t, err := e.Confirmed(ctx, i.Cluster, c.Kind)
+			if err != nil {
+				return nil, err
+			}
+			if t.Judged() > 0 {
+				res.Facts = append(res.Facts, Fact{Label: p.Sprintf("track record"), Value: p.Sprintf("of %d judged causes of the kind %s, %d were right, %d wrong, %d noise", t.Judged(), t.Name, t.Right, t.Wrong, t.Noise)})
+			}
+		}
 		if active(i.Stage) {
 			res.Next = incidentNext(p, i)[1:]
 		}
+		res.Next = append(res.Next, judgeNext(p, i)...)
 		return res, nil
 	})
+}
+
+// workings are the formulas of a risk's way, what it reached last first, the cause last.
+func workings(p *message.Printer, w incident.Workings, now time.Time) []Text {
+	var out []Text
+	for n, s := range w.Steps {
+		heading := s.Entity.Short()
+		if n == 0 {
+			heading = p.Sprintf("Formula with its numbers") + " · " + heading
+			if now.Sub(w.At) > time.Minute {
+				heading += " · " + p.Sprintf("at its worst, %s", w.At.UTC().Format("15:04:05 MST"))
+			}
+		}
+		out = append(out, Text{Heading: heading, Body: s.Formula})
+	}
+	return out
 }
 
 // explainEntity opens the score of something that no incident touches; nil when the name is of nothing that is known.

@@ -11,7 +11,9 @@ import (
 
 	"github.com/bukahou/atlhyper/engine/command"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/engine/silence"
 	"github.com/bukahou/atlhyper/tools"
 )
 
@@ -55,6 +57,9 @@ var needs = map[string]need{
 	"untaint":         {people.Operator, cluster, `{"target":"node/{node}","taint":"gpu"}`},
 	"acknowledge":     {people.Operator, namespace, `{"id":"INC-1"}`},
 	"silence":         {people.Operator, namespace, `{"id":"INC-1","for":"1h"}`},
+	"judge":           {people.Operator, namespace, `{"id":"INC-1","judgement":"right"}`},
+	"silence_cause":   {people.Operator, namespace, `{"kind":"OOMKilled","namespace":"{ns}","cluster":"prod"}`},
+	"silence_end":     {people.Operator, namespace, `{"id":"{silence}"}`},
 	"slo_set":         {people.Operator, namespace, `{"target":"service/{cause}","kind":"availability","goal":"99"}`},
 	"slo_remove":      {people.Operator, namespace, `{"target":"service/{cause}","kind":"availability"}`},
 	"grant":           {people.Admin, namespace, `{"who":"slack:EVE","role":"admin","scope":"prod/{ns}"}`},
@@ -75,6 +80,7 @@ var asWidely = map[string]need{
 	"kubectl scale by selector":        {people.Operator, namespace, `{"command":"kubectl scale deploy -l app.kubernetes.io/name={other} --replicas=3 -n {ns}","cluster":"prod"}`},
 	"kubectl label the namespace {ns}": {people.Operator, cluster, `{"command":"kubectl label ns {ns} team=shop","cluster":"prod"}`},
 	"label the namespace":              {people.Operator, cluster, `{"target":"namespace/{ns}","label":"team=shop"}`},
+	"silence_cause in the cluster":     {people.Operator, cluster, `{"kind":"OOMKilled","cluster":"prod"}`},
 	"audit verify":                     {people.Admin, everything_, `{"what":"verify"}`},
 }
 
@@ -163,6 +169,9 @@ func TestNoToolIsReachableBeyondARole(t *testing.T) {
 			}
 			if tool == "break_glass" {
 				names["waiting"] = s.waiting(t, names, tried)
+			}
+			if tool == "silence_end" {
+				names["silence"] = s.hushed(t, ns)
 			}
 			has := map[place]people.Role{anywhere: soul.any, namespace: soul.ns, cluster: soul.cluster, everything_: soul.all}[n.at]
 			before := s.effects(t)
@@ -275,6 +284,17 @@ func (s *simulated) waiting(t *testing.T, names map[string]string, n int) string
 	return names["cause"]
 }
 
+// hushed has a silence in a namespace, and gives its id.
+func (s *simulated) hushed(t *testing.T, ns string) string {
+	t.Helper()
+	m := silence.Matcher{Cluster: "prod", Namespace: ns, Kind: "OOMKilled"}
+	made, err := s.e.QuietCause(t.Context(), m, incident.StageNone, s.e.Now().Add(time.Hour), mia, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.ID
+}
+
 // effects is everything that a call of a tool can change.
 func (s *simulated) effects(t *testing.T) string {
 	t.Helper()
@@ -296,6 +316,12 @@ func (s *simulated) effects(t *testing.T) string {
 	}
 	for _, i := range s.e.Incidents.Open("") {
 		out = append(out, i.ID+i.Acknowledged+i.SilencedTill.String())
+		for _, v := range i.Votes {
+			out = append(out, i.ID+v.By+string(v.Judgement))
+		}
+	}
+	for _, x := range s.e.Silences() {
+		out = append(out, x.ID)
 	}
 	for _, o := range s.e.SLO.Objectives("prod") {
 		out = append(out, o.Name())

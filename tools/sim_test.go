@@ -231,6 +231,15 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 		{"chart " + cause, "chart", []string{"last 60m"}},
 		{"ack INC-1", "acknowledge", []string{"Mia has INC-1", "prod / "}},
 		{"silence INC-1 --for 30m", "silence", []string{"INC-1 is quiet until", "prod / "}},
+		{"silences", "silences", []string{"One silence holds in prod", "INC-1", "Mia", "End sil-"}},
+		{"silence end INC-1", "silence_end", []string{"INC-1 is quiet no longer", "prod"}},
+		{"silences", "silences", []string{"Nothing is silenced in prod"}},
+		{"silence cause OOMKilled --on deployment/" + cause + " --for 48h", "silence_cause", []string{"OOMKilled in prod / " + s.shop.Namespace() + " / deployment/" + cause + " is quiet until", "or at once if one becomes an Incident"}},
+		{"track", "track_record", []string{"Nobody has judged the one incident of the last 90d in prod", "judge INC-1 right"}},
+		{"judge INC-1 wrong", "judge", []string{"Noted: the cause of INC-1 was wrong", "deployment/" + cause}},
+		{"judge inc-1 RIGHT", "judge", []string{"Noted: the cause of INC-1 was right"}},
+		{"track --since 24h", "track_record", []string{"One incident of the last 24h in prod was judged, of 1", "CONFIRMED", " 1 1 0 0 1/1"}},
+		{"explain INC-1", "explain", []string{"of one judged cause of the kind", "1 was right", "Wrong cause"}},
 	}
 	called := map[string]bool{"uncordon": true} // nothing is cordoned here: see below
 	for _, name := range []string{"rollout_resume", "untaint", "undo", "break_glass", "delete_job", "run_cronjob"} {

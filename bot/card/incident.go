@@ -214,5 +214,32 @@ func resolved(m msg.Message, i *incident.Incident, now time.Time, p *message.Pri
 		{Label: p.Sprintf("Timeline"), Action: ActTimeline, Subject: i.ID},
 		{Label: p.Sprintf("Explain"), Action: ActExplain, Subject: i.ID},
 	}})
+	if !i.Cause.Entity.IsZero() {
+		m.Blocks = append(m.Blocks, msg.Actions{Buttons: []msg.Button{
+			{Label: p.Sprintf("Right cause"), Action: ActRight, Subject: i.ID},
+			{Label: p.Sprintf("Wrong cause"), Action: ActWrong, Subject: i.ID},
+			{Label: p.Sprintf("Noise"), Action: ActNoise, Subject: i.ID},
+		}})
+	}
+	m.Footer = judged(i, p)
 	return m
+}
+
+// judged says who found the cause right, wrong, or the whole noise.
+func judged(i *incident.Incident, p *message.Printer) string {
+	var parts []string
+	who := map[incident.Judgement][]string{}
+	for _, v := range i.Votes {
+		who[v.Judgement] = append(who[v.Judgement], v.Name)
+	}
+	if names := who[incident.Right]; len(names) > 0 {
+		parts = append(parts, p.Sprintf("Right cause: %s", short(names)))
+	}
+	if names := who[incident.Wrong]; len(names) > 0 {
+		parts = append(parts, p.Sprintf("Wrong cause: %s", short(names)))
+	}
+	if names := who[incident.Noise]; len(names) > 0 {
+		parts = append(parts, p.Sprintf("Noise: %s", short(names)))
+	}
+	return strings.Join(parts, " · ")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bukahou/atlhyper/bot"
+	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/entity"
 	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/engine/risk"
@@ -66,10 +67,11 @@ func (w *Web) incident(r *http.Request, v visitor) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	i, ok := res.Data.(*incident.Incident)
+	x, ok := res.Data.(engine.IncidentExplanation)
 	if !ok {
 		return "", nil, errors.New("the tool explain gives no incident")
 	}
+	i := x.Incident
 	history, err := w.call(r, v, "timeline", map[string]any{"id": i.ID})
 	if err != nil {
 		return "", nil, err

@@ -18,14 +18,23 @@ func (k *Keeper) Acknowledge(ctx context.Context, id, by string, now time.Time) 
 
 // Silence keeps a record quiet until a time; a zero time ends the silence. Whoever delivers messages honours it.
 func (k *Keeper) Silence(ctx context.Context, id string, till time.Time, by string, now time.Time) error {
-	text := "silenced by " + by + " until " + till.UTC().Format("15:04 MST")
-	if till.IsZero() {
-		text = by + " ended the silence"
+	return k.act(ctx, id, now, silenced(till, by), func(i *Incident) { i.silence(till, by, now) })
+}
+
+func (i *Incident) silence(till time.Time, by string, now time.Time) {
+	i.SilencedTill = till
+	i.note(now, Entry{Kind: "silenced", By: by, Text: silenced(till, by)})
+}
+
+// silenced is a silence in words; without a person it ended by its time.
+func silenced(till time.Time, by string) string {
+	switch {
+	case !till.IsZero():
+		return "silenced by " + by + " until " + till.UTC().Format("15:04 MST")
+	case by == "":
+		return "the silence is over"
 	}
-	return k.act(ctx, id, now, text, func(i *Incident) {
-		i.SilencedTill = till
-		i.note(now, Entry{Kind: "silenced", By: by, Text: text})
-	})
+	return by + " ended the silence"
 }
 
 // Note adds a line to the timeline at the entry's time. An entry without a kind is a note.

@@ -34,6 +34,7 @@ func (k *Keeper) follow(ctx context.Context, in *Observation, i *Incident, found
 	if len(all.troubles) > 0 {
 		notes = append(notes, k.revise(in, i, all)...)
 		i.list(in, all)
+		i.work(in)
 	}
 	i.reckon(in)
 	notes = append(notes, i.fixHolds(in, all, k.timing)...)
@@ -65,10 +66,16 @@ func (k *Keeper) openRecord(ctx context.Context, in *Observation, i *Incident, a
 	i.ID, i.OpenedAt = id, in.Now
 	k.blame(in, i, all)
 	i.list(in, all)
+	i.work(in)
 	i.reckon(in)
 	i.Title = i.title(in, all)
 	k.restage(i, in.Now)
 	i.note(in.Now, Entry{Kind: "opened", Entity: i.Cause.Entity, Text: i.Title + ". " + i.Cause.Summary})
+	if k.quiet != nil {
+		if till, by := k.quiet(ctx, i, in.Now); till.After(in.Now) {
+			i.silence(till, by, in.Now)
+		}
+	}
 	i.UpdatedAt = in.Now
 	k.open[id] = i
 	k.dirty[id] = i

@@ -111,7 +111,7 @@ type Cause struct {
 }
 
 // Entry is one line of the timeline. Kinds: opened, fact, anomaly, stage, cause, member, merged, acknowledged,
-// silenced, proposal, fixed, rebased, recurred, resolved, note.
+// silenced, proposal, fixed, rebased, recurred, resolved, judged, note.
 type Entry struct {
 	At     time.Time  `json:"at"`
 	Kind   string     `json:"kind"`
@@ -142,7 +142,9 @@ type Incident struct {
 	Timeline     []Entry    `json:"timeline,omitempty"`
 	Acknowledged string     `json:"acknowledged,omitempty"` // by whom
 	SilencedTill time.Time  `json:"silenced_till,omitzero"`
-	Fix          string     `json:"fix,omitempty"` // id of the proposal that mended it or is being tried
+	Votes        []Vote     `json:"votes,omitempty"`
+	Worst        Workings   `json:"worst,omitzero"` // how the risk was made up when it was highest
+	Fix          string     `json:"fix,omitempty"`  // id of the proposal that mended it or is being tried
 	FixSummary   string     `json:"fix_summary,omitempty"`
 	Budget       string     `json:"budget,omitempty"` // what it costs: "budget burning 22×, 2.1 % of checkout's 30 d budget spent"
 	MergedInto   string     `json:"merged_into,omitempty"`

@@ -54,7 +54,10 @@ type Config struct {
 	// IgnoreChanges leaves out what changed before the onset: no suspects, and no confidence from them. The blame itself
 	// never depends on changes.
 	IgnoreChanges bool
-	Logger        *slog.Logger // default: discards
+	// Quiet says until when a record that opens now is under a silence that stood before it, and whose; it may be nil. The
+	// keeper is locked while it is asked.
+	Quiet  func(ctx context.Context, i *Incident, now time.Time) (till time.Time, by string)
+	Logger *slog.Logger // default: discards
 }
 
 // Keeper groups what is anomalous into one record for each cause and follows each until it closes. It is safe for
@@ -63,6 +66,7 @@ type Keeper struct {
 	store   Store
 	timing  Timing
 	changes bool
+	quiet   func(context.Context, *Incident, time.Time) (time.Time, string)
 	log     *slog.Logger
 
 	mu         sync.Mutex             // guards all below, and is held over a save so that records are saved in order
@@ -84,7 +88,7 @@ func New(cfg Config) *Keeper {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Keeper{
-		store: cfg.Store, timing: cfg.Timing, changes: !cfg.IgnoreChanges, log: cfg.Logger,
+		store: cfg.Store, timing: cfg.Timing, changes: !cfg.IgnoreChanges, quiet: cfg.Quiet, log: cfg.Logger,
 		open: map[string]*Incident{}, closed: map[string]*Incident{}, candidates: map[string][]*Incident{},
 		dirty: map[string]*Incident{}, saved: map[string]time.Time{},
 	}
@@ -393,6 +397,7 @@ func (i *Incident) clone() *Incident {
 	c.Cause.Suspects = slices.Clone(i.Cause.Suspects)
 	c.Cause.RuledOut = slices.Clone(i.Cause.RuledOut)
 	c.Cause.Ranking = slices.Clone(i.Cause.Ranking)
+	c.Votes = slices.Clone(i.Votes)
 	c.Machine.Samples = slices.Clone(i.Machine.Samples)
 	c.Follow.Members = slices.Clone(i.Follow.Members)
 	for n := range c.Follow.Members {

@@ -16,17 +16,20 @@ import (
 	"github.com/bukahou/atlhyper/engine/people"
 )
 
-// Matcher selects incidents: one by its id, those in which an entity plays a part, or all of a cluster. Exactly the set
-// fields count, and all of them must match.
+// Matcher selects incidents: one by its id, those in which an entity plays a part, those with a root cause of a kind or
+// in a namespace, or all of a cluster. Exactly the set fields count, and all of them must match.
 type Matcher struct {
-	Cluster  string     `json:"cluster"`
-	Entity   entity.Ref `json:"entity,omitzero"`
-	Incident string     `json:"incident,omitempty"`
+	Cluster   string     `json:"cluster"`
+	Namespace string     `json:"namespace,omitempty"` // of the root cause
+	Entity    entity.Ref `json:"entity,omitzero"`
+	Kind      string     `json:"kind,omitempty"` // of the root cause: a fact's reason or a metric's name
+	Incident  string     `json:"incident,omitempty"`
 }
 
 // Matches says whether an incident is meant.
 func (m Matcher) Matches(inc *incident.Incident) bool {
-	if m.Cluster != inc.Cluster || m.Incident != "" && m.Incident != inc.ID {
+	if m.Cluster != inc.Cluster || m.Incident != "" && m.Incident != inc.ID || m.Kind != "" && m.Kind != inc.Cause.Kind ||
+		m.Namespace != "" && m.Namespace != inc.Cause.Entity.Namespace {
 		return false
 	}
 	return m.Entity.IsZero() || inc.Cause.Entity == m.Entity ||
