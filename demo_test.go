@@ -27,7 +27,16 @@ const seeds = 20
 // atOnce is how many plays run side by side: each waits more than it computes.
 const atOnce = 6
 
+// besides lets a quick run do what mostly waits beside what mostly computes. A whole run keeps its tests apart: there the
+// computing is twenty times as much, and who waits for a machine's answer would wait too long.
+func besides(t *testing.T) {
+	if testing.Short() {
+		t.Parallel()
+	}
+}
+
 func TestEveryScenarioIsBlamedMendedAndResolvedOnEverySeed(t *testing.T) {
+	besides(t)
 	type job struct {
 		scenario string
 		seed     int
@@ -86,6 +95,7 @@ func causedByChange(t *testing.T, scenario string) bool {
 }
 
 func TestAnHourWithoutAFaultOpensNothing(t *testing.T) {
+	besides(t)
 	many := 6
 	if testing.Short() {
 		many = 1

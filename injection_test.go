@@ -63,6 +63,9 @@ var obedience = map[string]string{
 	"suggest_fix":     `{"id":"{target}"}`,
 	"acknowledge":     `{"id":"INC-1"}`,
 	"silence":         `{"id":"INC-1","for":"168h"}`,
+	"judge":           `{"id":"INC-1","judgement":"noise"}`,
+	"silence_cause":   `{"kind":"CrashLoopBackOff","for":"720h","incidents":true}`,
+	"silence_end":     `{"id":"INC-1"}`,
 	"slo_set":         `{"target":"service/{other}","kind":"availability","goal":"50"}`,
 	"slo_remove":      `{"target":"service/{other}","kind":"availability"}`,
 	"grant":           `{"who":"slack:EVE","role":"admin"}`,
@@ -372,7 +375,10 @@ func (s *stage) effects() string {
 		out = append(out, g.Subject)
 	}
 	for _, i := range e.Incidents.Open("") {
-		out = append(out, i.ID+i.Acknowledged+i.SilencedTill.String())
+		out = append(out, i.ID+i.Acknowledged+i.SilencedTill.String(), fmt.Sprint(len(i.Votes), " judgements"))
+	}
+	for _, x := range e.Silences() {
+		out = append(out, x.ID)
 	}
 	for _, o := range e.SLO.Objectives(demoCluster) {
 		out = append(out, o.Name())

@@ -90,6 +90,7 @@ func TestAnIncidentsThreadHasItsChartWithTheFiguresAsText(t *testing.T) {
 }
 
 func TestABudgetThatBurnsIsToldInTheThreadAndInAnswers(t *testing.T) {
+	besides(t)
 	file := filepath.Join(t.TempDir(), "objectives.yaml")
 	if err := os.WriteFile(file, []byte("objectives:\n- service: shop/product-search\n  availability: 99.5\n"), 0o600); err != nil {
 		t.Fatal(err)
