@@ -87,6 +87,10 @@ type chatFlags struct {
 	OpenAIAPIKey  string `name:"openai-api-key" help:"Key of OpenAI, or of what speaks as it does." env:"OPENAI_API_KEY" group:"Model"`
 	OpenAIBaseURL string `name:"openai-base-url" help:"Ollama, vLLM or the like, such as http://localhost:11434/v1." env:"OPENAI_BASE_URL" group:"Model"`
 	OpenAIModel   string `name:"openai-model" help:"Model there." env:"OPENAI_MODEL" group:"Model"`
+
+	ModelTokensPerson int `help:"Tokens that one person may spend on the model in a day (UTC); then the planner answers. 0: no limit." env:"ATLHYPER_MODEL_TOKENS_PERSON" default:"1000000" group:"Model"`
+	ModelTokensThread int `help:"The same of one thread." env:"ATLHYPER_MODEL_TOKENS_THREAD" default:"1000000" group:"Model"`
+	ModelTokensAll    int `help:"The same of everybody together." env:"ATLHYPER_MODEL_TOKENS_ALL" default:"20000000" group:"Model"`
 }
 
 // webFlags are the page's.
@@ -226,7 +230,8 @@ func (c *core) connectModel(ctx context.Context, cfg coreConfig) error {
 		return nil
 	}
 	c.close = append(c.close, closing)
-	talker, err := assistant.New(assistant.Config{Model: model, Toolbox: c.tools, Log: cfg.log})
+	meter := assistant.NewMeter(c.db, assistant.Limits{Person: cfg.ModelTokensPerson, Thread: cfg.ModelTokensThread, All: cfg.ModelTokensAll}, cfg.log)
+	talker, err := assistant.New(assistant.Config{Model: model, Toolbox: c.tools, Meter: meter, Log: cfg.log})
 	if err != nil {
 		return err
 	}

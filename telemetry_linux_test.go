@@ -92,7 +92,7 @@ func TestTracesAndNewLogsAreAskedInPlainWords(t *testing.T) {
 		w := newWorkspace(t, append(flags, model...)...)
 		w.start()
 		asked := w.mention(mia, "which checkout traces are slow, and which logs are new?")
-		w.expectReply(asked, "the 10 slowest traces of the last 15m", "are new in the last", "looked at: traces, log patterns")
+		w.expectReply(asked, "the 10 slowest traces of the last 15m", "are new in the last", "looked at: traces", "log patterns")
 	})
 }
 

@@ -258,6 +258,9 @@ func (b *Bot) home(ctx context.Context, caller tools.Caller) (*message.Message, 
 // ask puts free text to the assistant.
 func (b *Bot) ask(ctx context.Context, in Inbound, r Responder, caller tools.Caller, mem memory, text string) (*message.Message, error) {
 	req := assistant.Request{Text: text, Caller: caller, History: mem.Turns, Now: b.cfg.Now()}
+	if in.Place.Thread != "" {
+		req.Thread = in.Place.Surface + "/" + in.Place.Channel + "/" + in.Place.Thread
+	}
 	if caller.Incident != "" {
 		if i, err := b.cfg.Engine.Incident(ctx, caller.Incident); err == nil {
 			req.Context = tools.Sentence(i)
@@ -325,7 +328,7 @@ func (b *Bot) showAnswer(ctx context.Context, in Inbound, caller tools.Caller, a
 			m.Blocks = append(m.Blocks, message.Markdown{Text: rest})
 		}
 		if a.By != "" {
-			footer = append(footer, steps(p.Sprintf("%s looked at:", a.By), a.Calls))
+			footer = append(footer, steps(a, b.cfg.Now(), caller.Lang))
 		}
 	case len(a.Results) > 0:
 		for i, res := range a.Results {
@@ -360,14 +363,31 @@ func (b *Bot) showAnswer(ctx context.Context, in Inbound, caller tools.Caller, a
 	return &m, nil
 }
 
-// steps folds what was looked at into one line.
-func steps(lead string, calls []assistant.Call) string {
-	if len(calls) == 0 {
+// steps folds what was looked at into one line, each with the figures of the answer that it gave and how old they are:
+// "gemini looked at: metrics (31 %, 2.4 s; 12s old), logs".
+func steps(a *assistant.Answer, now time.Time, lang string) string {
+	p := phrase.For(lang)
+	lead := p.Sprintf("%s looked at:", a.By)
+	if len(a.Calls) == 0 {
 		return strings.TrimSuffix(lead, ":")
 	}
-	names := make([]string, 0, len(calls))
-	for _, c := range calls {
-		names = append(names, strings.ReplaceAll(c.Tool, "_", " "))
+	names := make([]string, 0, len(a.Calls))
+	for n, c := range a.Calls {
+		name := strings.ReplaceAll(c.Tool, "_", " ")
+		var figures []string
+		for _, x := range a.Cited {
+			if x.Call == n {
+				figures = append(figures, x.Figure)
+			}
+		}
+		if len(figures) > 0 {
+			name += " (" + strings.Join(figures, ", ")
+			if c.Result != nil && !c.Result.Observed.IsZero() {
+				name += "; " + p.Sprintf("%s old", tools.Age(max(0, now.Sub(c.Result.Observed))))
+			}
+			name += ")"
+		}
+		names = append(names, name)
 	}
 	return lead + " " + strings.Join(names, ", ")
 }

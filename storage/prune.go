@@ -12,9 +12,10 @@ import (
 func (d *DB) Prune(ctx context.Context, now time.Time) error {
 	r := d.cfg.Retention
 	ago := func(age time.Duration) time.Time { return now.Add(-age) }
+	_, tokens := d.exec(ctx, "prune tokens", `DELETE FROM model_tokens WHERE day < ?`, ago(tokensFor).UTC().Format(time.DateOnly))
 	_, incidents := d.PruneIncidents(ctx, ago(r.Incidents))
 	_, proposals := d.PruneProposals(ctx, ago(r.Proposals))
-	errs := []error{incidents, proposals, d.pruneAudit(ctx, ago(r.Audit)), d.pruneRollups(ctx, now)}
+	errs := []error{tokens, incidents, proposals, d.pruneAudit(ctx, ago(r.Audit)), d.pruneRollups(ctx, now)}
 	for _, s := range []struct {
 		op, text string
 		age      time.Duration

@@ -58,6 +58,7 @@ func (r *Retention) defaults() error {
 const (
 	seenFor   = 24 * time.Hour
 	memoryFor = 7 * 24 * time.Hour
+	tokensFor = 48 * time.Hour // of the model: budgets are of a day
 	// visitsFor is how long links and sessions of the page are kept after they are over. It is not zero: the caller's
 	// clock may be a simulated one.
 	visitsFor = 24 * time.Hour

@@ -35,6 +35,8 @@ type Request struct {
 	// only things that a proposal may be about.
 	Targets []entity.Ref
 	Now     time.Time
+	// Thread names the thread across surfaces and channels, "" outside one. Budgets are counted by it.
+	Thread string
 	// Stream, if set, gets the whole text so far each time some arrives. It starts over when the model looks something up,
 	// and gets "" when what it showed is withdrawn. It is called from the goroutine that called Answer.
 	Stream func(text string)
@@ -67,8 +69,16 @@ type Answer struct {
 	Proposal string // id of the change that was proposed; its card is the engine's
 	// Unverified are the figures in Text that occur in no tool result and not in the person's words.
 	Unverified []string
+	// Cited says of the other figures which call gave each.
+	Cited []Citation
 	// Notes are sentences that the person must see besides: what was left out or cut short.
 	Notes []string
+}
+
+// Citation is a figure of a text and the call that gave it.
+type Citation struct {
+	Figure string // as it stands in the text: "31 %"
+	Call   int    // index into Answer.Calls, the first whose result holds it
 }
 
 // Progress is told what is being done, in a few words of the caller's language. It may be nil.

@@ -16,30 +16,39 @@ var figure = regexp.MustCompile(`(\d{4}-\d\d-\d\d|\d{1,2}:\d\d(?::\d\d)?|\d+(?:,
 // number matches every number in a source.
 var number = regexp.MustCompile(`\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?`)
 
-// unverified lists the figures of text that occur neither in what the tools told nor in the person's words nor in the
-// engine's facts. A figure may be rounded, and may be written in another unit of the same kind: 0.314 stands for 31 %,
-// 1240 for 1.2 k, 41000 ms for 41 s. A sum that the model made by itself is unverified, as it should be.
-func unverified(text string, req Request, told []json.RawMessage) []string {
-	var source strings.Builder
-	source.WriteString(req.Text + "\n" + req.Context + "\n")
+// source is text that figures may come from, with the numbers in it.
+type source struct {
+	text  string
+	known []float64
+}
+
+func sourceOf(text string) source {
+	s := source{text: narrow(text)}
+	for _, n := range number.FindAllString(s.text, -1) {
+		if v, ok := parse(n); ok {
+			s.known = append(s.known, v)
+		}
+	}
+	return s
+}
+
+// check says of each figure of text which of the calls' outputs gave it, and lists those that occur neither there nor in
+// the person's words nor in the engine's facts. A figure may be rounded, and may be written in another unit of the same
+// kind: 0.314 stands for 31 %, 1240 for 1.2 k, 41000 ms for 41 s. A sum that the model made by itself is unverified, as it
+// should be.
+func check(text string, req Request, told []json.RawMessage) (unverified []string, cited []Citation) {
+	said := []string{req.Text, req.Context}
 	for _, t := range req.History {
 		if t.Person {
-			source.WriteString(t.Text + "\n")
+			said = append(said, t.Text)
 		}
 	}
-	for _, raw := range told {
-		source.Write(raw)
-		source.WriteByte('\n')
-	}
-	from := narrow(source.String())
-	var known []float64
-	for _, s := range number.FindAllString(from, -1) {
-		if v, ok := parse(s); ok {
-			known = append(known, v)
-		}
+	words := sourceOf(strings.Join(said, "\n"))
+	outputs := make([]source, len(told))
+	for i, raw := range told {
+		outputs[i] = sourceOf(string(raw))
 	}
 	text = narrow(text)
-	var out []string
 	for _, at := range figure.FindAllStringSubmatchIndex(text, -1) {
 		value, unit := text[at[2]:at[3]], ""
 		if at[4] >= 0 {
@@ -51,14 +60,18 @@ func unverified(text string, req Request, told []json.RawMessage) []string {
 		if unit == "" && len(strings.Trim(value, "0123456789")) == 0 && len(value) < 2 {
 			continue // "2 services" is a word as much as a figure
 		}
-		if occurs(value, unit, from, known) {
-			continue
-		}
-		if whole := strings.TrimSpace(text[at[0]:at[1]]); !slices.Contains(out, whole) {
-			out = append(out, whole)
+		whole := strings.TrimSpace(text[at[0]:at[1]])
+		from := slices.IndexFunc(outputs, func(s source) bool { return occurs(value, unit, s) })
+		switch {
+		case from >= 0:
+			if c := (Citation{whole, from}); !slices.Contains(cited, c) {
+				cited = append(cited, c)
+			}
+		case !occurs(value, unit, words) && !slices.Contains(unverified, whole):
+			unverified = append(unverified, whole)
 		}
 	}
-	return out
+	return unverified, cited
 }
 
 // partOfName reports whether the number at text[from:to] belongs to a name, a version or an address.
@@ -124,10 +137,10 @@ func scales(unit string) []float64 {
 }
 
 // occurs reports whether a figure is known: as it stands, or as the rounding of a known number.
-func occurs(value, unit, from string, known []float64) bool {
+func occurs(value, unit string, from source) bool {
 	v, ok := parse(value)
 	if !ok {
-		return strings.Contains(from, value) // a date or a time of the day
+		return strings.Contains(from.text, value) // a date or a time of the day
 	}
 	decimals := 0
 	if _, frac, has := strings.Cut(value, "."); has {
@@ -135,7 +148,7 @@ func occurs(value, unit, from string, known []float64) bool {
 	}
 	near := 0.5*math.Pow(10, -float64(decimals)) + 1e-9
 	for _, scale := range scales(unit) {
-		for _, k := range known {
+		for _, k := range from.known {
 			if math.Abs(k*scale-v) <= near {
 				return true
 			}

@@ -37,9 +37,18 @@ func TestUnverifiedFigures(t *testing.T) {
 		"6/6 ready":  nil,
 		"6/17 ready": {"17"},
 	} {
-		if d := cmp.Diff(want, unverified(text, req, told)); d != "" {
+		got, _ := check(text, req, told)
+		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%q:\n%s", text, d)
 		}
+	}
+}
+
+func TestEachFigureNamesTheCallThatGaveIt(t *testing.T) {
+	told := []json.RawMessage{json.RawMessage(`{"error rate":"0.314","at":"02:51:20"}`), json.RawMessage(`{"delay":"41.2 s","errors":"31.4 %"}`)}
+	_, cited := check("31 % fail since 02:51:20, which adds 41 s; you said 90 %, and 31 % it is", Request{Text: "is it past 90 %?"}, told)
+	if d := cmp.Diff([]Citation{{"31 %", 0}, {"02:51:20", 0}, {"41 s", 1}}, cited); d != "" {
+		t.Error(d)
 	}
 }
 
@@ -47,8 +56,8 @@ func FuzzUnverified(f *testing.F) {
 	f.Add("31 % of 4,020 at 02:51 on v2.3.1", "0.31")
 	f.Fuzz(func(t *testing.T, text, source string) {
 		// What the person wrote is verified, wherever it stands.
-		_ = unverified(text, Request{Text: source}, nil)
-		if got := unverified(text, Request{Text: text}, nil); len(got) > 0 {
+		check(text, Request{Text: source}, []json.RawMessage{json.RawMessage(source)})
+		if got, _ := check(text, Request{Text: text}, nil); len(got) > 0 {
 			t.Errorf("%q is not verified by itself: %q", text, got)
 		}
 	})

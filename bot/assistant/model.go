@@ -86,6 +86,7 @@ const (
 	Blocked                      // the provider withholds the answer
 	Empty                        // no text and no call
 	Broken                       // the connection ended in the middle of an answer
+	Spent                        // what it may cost is spent
 )
 
 // ModelError is a failure of the model or its provider. Sentence is for a person and says nothing secret; the cause is

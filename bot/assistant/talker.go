@@ -32,6 +32,8 @@ type Config struct {
 	Tokens int
 	// ToolTimeout is the time for one tool, 20 s by default.
 	ToolTimeout time.Duration
+	// Meter limits what people, threads and days may cost; nil limits nothing.
+	Meter *Meter
 }
 
 // Talker is the model loop. It is an Answerer, and keeps nothing between two answers.
@@ -61,6 +63,9 @@ func New(cfg Config) (*Talker, error) {
 
 // Answer implements Answerer. Its errors are *ModelError, or ctx's.
 func (t *Talker) Answer(ctx context.Context, req Request, progress Progress) (*Answer, error) {
+	if err := t.cfg.Meter.allow(ctx, req); err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	budget := t.cfg.Budget
 	if deadline, ok := ctx.Deadline(); ok { // whoever waits less long still gets the planner's answer when the model hangs
@@ -111,15 +116,17 @@ func (t *Talker) answer(ctx context.Context, req Request, progress Progress, beg
 			in.NoTools = true
 		}
 		reply, err := t.send(ctx, session, in, req.Stream)
+		cost := cmp.Or(reply.Tokens, reckon(in, reply))
+		t.cfg.Meter.spend(ctx, req, cost)
 		if err != nil {
 			return nil, err
 		}
-		tokens += reply.Tokens
+		tokens += cost
 		text := strings.TrimSpace(clean(reply.Text))
 		switch {
 		case reply.Finish != FinishMalformed && text != "" && (len(reply.Calls) == 0 || in.NoTools):
 			ans.Text = text
-			ans.Unverified = unverified(text, req, desk.told)
+			ans.Unverified, ans.Cited = check(text, req, desk.told)
 			if reply.Finish == FinishLength {
 				ans.Notes = append(ans.Notes, "The model's answer was cut at its limit of length.")
 			}

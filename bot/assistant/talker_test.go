@@ -302,3 +302,80 @@ func TestABadConfigurationIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// ledger is a Ledger in memory.
+type ledger map[string]int
+
+func (l ledger) SpendTokens(_ context.Context, day string, n int, keys ...string) error {
+	for _, k := range keys {
+		l[day+" "+k] += n
+	}
+	return nil
+}
+
+func (l ledger) SpentTokens(_ context.Context, day string, keys ...string) (out []int, err error) {
+	for _, k := range keys {
+		out = append(out, l[day+" "+k])
+	}
+	return out, l.fail()
+}
+
+func (l ledger) fail() error {
+	if l["broken"] > 0 {
+		return errors.New("disk I/O error")
+	}
+	return nil
+}
+
+func TestWhoseBudgetIsSpentIsAnsweredByThePlannerUntilMidnight(t *testing.T) {
+	p := &puppet{say: func(int, assistant.Input) (assistant.Reply, error) {
+		r := text("All is well.")
+		r.Tokens = 600
+		return r, nil
+	}}
+	book := ledger{}
+	noon := time.Date(2026, 3, 3, 12, 0, 0, 0, time.UTC)
+	limits := assistant.Limits{Person: 1000, Thread: 2000, All: 3000}
+	talk := talker(t, assistant.Config{Model: p, Toolbox: &shop{}, Meter: assistant.NewMeter(book, limits, quiet)})
+	ask := func(who, thread string, at time.Time) string {
+		t.Helper()
+		req := asking("viewer", "logs")
+		req.Caller.Person.ID, req.Caller.Person.Name, req.Thread, req.Now = "slack:"+who, who, thread, at
+		_, err := talk.Answer(t.Context(), req, nil)
+		var failure *assistant.ModelError
+		switch {
+		case err == nil:
+			return ""
+		case errors.As(err, &failure) && failure.Kind == assistant.Spent:
+			return failure.Sentence
+		}
+		t.Fatal(err)
+		return ""
+	}
+	for n, x := range []struct {
+		who, thread string
+		after       time.Duration
+		want        string
+	}{
+		{"Mia", "slack/C1/1", 0, ""},
+		{"Mia", "slack/C1/2", time.Hour, ""},
+		{"Mia", "slack/C1/3", 2 * time.Hour, "Mia's budget for the model today, 1,000 tokens, is spent"},
+		{"Ken", "slack/C1/1", 2 * time.Hour, ""},
+		{"Ken", "slack/C1/1", 3 * time.Hour, ""},
+		{"Zoe", "slack/C1/1", 3 * time.Hour, ""},
+		{"Eve", "slack/C1/1", 4 * time.Hour, "The model's budget for today, 3,000 tokens, is spent"},
+		{"Mia", "", 12 * time.Hour, ""}, // midnight
+	} {
+		if got := ask(x.who, x.thread, noon.Add(x.after)); got != x.want && (x.want == "" || !strings.HasPrefix(got, x.want)) {
+			t.Errorf("question %d: %q, want %q", n, got, x.want)
+		}
+	}
+	book["2026-03-04 thread/slack/C1/9"] = 2000
+	if got := ask("Zoe", "slack/C1/9", noon.Add(24*time.Hour)); !strings.HasPrefix(got, "This thread's budget for the model today, 2,000 tokens") {
+		t.Errorf("in a long thread: %q", got)
+	}
+	book["broken"] = 1
+	if got := ask("Zoe", "", noon.Add(24*time.Hour)); got != "The model's budget could not be read." {
+		t.Errorf("with a broken ledger: %q", got)
+	}
+}

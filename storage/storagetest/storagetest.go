@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bukahou/atlhyper/bot"
+	"github.com/bukahou/atlhyper/bot/assistant"
 	"github.com/bukahou/atlhyper/bot/web/visit"
 	"github.com/bukahou/atlhyper/engine/audit"
 	"github.com/bukahou/atlhyper/engine/command"
@@ -28,6 +29,7 @@ type Store interface {
 	audit.Store
 	people.Store
 	silence.Store
+	assistant.Ledger
 	slo.Store
 	bot.Store
 	visit.Store
@@ -70,6 +72,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"the outbox and the cursor move together", outboxCursor},
 		{"refs and topics", refs},
 		{"inbound ids, memory and choices", conversation},
+		{"tokens are counted by day and by whom", tokens},
 		{"a link to the page works once, a session until it ends", visits},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
