@@ -20,7 +20,7 @@ func (e *Engine) openDesk() error {
 	e.Desk, err = command.New(command.Config{
 		Store: e.cfg.Store, Dispatcher: e.gateway, Fleet: e.Fleet, People: e.People, Audit: e.Audit, Policy: e.cfg.Policy,
 		Graph: func(cluster string) command.Graph { return e.Graph(cluster) },
-		Judge: e.helped, NotSent: gateway.ErrOffline, VerifyFor: time.Duration(float64(e.cfg.VerifyFor) * e.cfg.Scale), Now: e.cfg.Now, Logger: e.cfg.Logger,
+		Judge: e.helped, Burn: e.SLO.BurnOf, NotSent: gateway.ErrOffline, VerifyFor: time.Duration(float64(e.cfg.VerifyFor) * e.cfg.Scale), Now: e.cfg.Now, Logger: e.cfg.Logger,
 	})
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bukahou/atlhyper/agent/report"
 	"github.com/bukahou/atlhyper/engine/audit"
+	"github.com/bukahou/atlhyper/engine/entity"
 	"github.com/bukahou/atlhyper/engine/event"
 	"github.com/bukahou/atlhyper/engine/fleet"
 	"github.com/bukahou/atlhyper/engine/people"
@@ -49,6 +50,9 @@ type Config struct {
 	// Judge says whether a command that ran for an incident helped it: settled is false while that cannot be told yet.
 	// nil: the cluster's state alone verifies. It is called by Tick.
 	Judge func(ctx context.Context, p *Proposal, now time.Time) (settled, helped bool, sentence string)
+	// Burn gives how fast the error budget of a service is spent now, 1 for just in its window; false when it has none or
+	// nothing is known. nil: verification names no budgets.
+	Burn func(now time.Time, ref entity.Ref) (rate float64, known bool)
 	// NotSent is what an error of Dispatcher wraps when nothing was sent, as to an agent that is not connected. nil: every
 	// error leaves open whether the command ran.
 	NotSent   error

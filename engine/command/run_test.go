@@ -171,6 +171,12 @@ func TestVerificationNamesTheReadings(t *testing.T) {
 				{Entity: svc, Metric: "error_rate", Value: errors}, {Entity: svc, Metric: "avg_latency", Value: latency},
 			}}}})
 		}
+		burns := 62.0
+		w.desk.Close()
+		w.cfg.Burn = func(_ time.Time, r entity.Ref) (float64, bool) {
+			return burns, r.Kind == entity.Service && r.Name == "payments"
+		}
+		w.open()
 		read(0.31, 2.1)
 		p := w.propose(mia, command.Command{Verb: command.Rollback, Target: payments})
 		if err := w.approve(p, mia, ""); err != nil {
@@ -178,8 +184,9 @@ func TestVerificationNamesTheReadings(t *testing.T) {
 		}
 		synctest.Wait()
 		read(0.003, 0.08)
+		burns = 0.6
 		w.tick()
-		w.is(p, command.Verified, "3/3 ready; payments errors 31 % → 0.3 %, payments latency 2.1 s → 80 ms")
+		w.is(p, command.Verified, "3/3 ready; payments errors 31 % → 0.3 %, payments latency 2.1 s → 80 ms, payments budget burns 62× → 0.6×")
 	})
 }
 

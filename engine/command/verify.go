@@ -11,6 +11,7 @@ import (
 
 	"github.com/bukahou/atlhyper/agent/report"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/slo"
 )
 
 // Tick does what only time does: it expires, verifies, and takes up what an earlier process left. One proposal that
@@ -245,8 +246,10 @@ func schedulable(n *report.Node) string {
 	return "schedulable"
 }
 
-// compared are the readings that tell whether a command helped.
-var compared = []string{"error_rate", "avg_latency"}
+// compared are the readings that tell whether a command helped; burn is of the error budget.
+var compared = []string{"error_rate", "avg_latency", burn}
+
+const burn = "budget_burn"
 
 // readings takes the figures of the services in front of what a command changes.
 func (d *Desk) readings(p *Proposal) map[string]float64 {
@@ -274,14 +277,19 @@ func (d *Desk) measured(p *Proposal) map[entity.Ref]map[string]float64 {
 	}
 	out := map[entity.Ref]map[string]float64{}
 	for _, r := range refs {
-		all := view.Readings(r)
-		for _, m := range compared {
-			if v, ok := all[m]; ok {
-				if out[r] == nil {
-					out[r] = map[string]float64{}
-				}
-				out[r][m] = v.Value
+		found := map[string]float64{}
+		for m, v := range view.Readings(r) {
+			if slices.Contains(compared, m) {
+				found[m] = v.Value
 			}
+		}
+		if d.cfg.Burn != nil {
+			if rate, known := d.cfg.Burn(d.cfg.Now(), r); known {
+				found[burn] = rate
+			}
+		}
+		if len(found) > 0 {
+			out[r] = found
 		}
 	}
 	return out
@@ -301,6 +309,8 @@ func (d *Desk) improved(p *Proposal) string {
 				out = append(out, fmt.Sprintf("%s errors %.3g %% → %.3g %%", r.Name, 100*old, 100*now))
 			case m == "avg_latency" && (old > 1.5*now || now > 1.5*old):
 				out = append(out, fmt.Sprintf("%s latency %s → %s", r.Name, seconds(old), seconds(now)))
+			case m == burn && max(old, now) >= 1 && (old > 1.5*now || now > 1.5*old):
+				out = append(out, fmt.Sprintf("%s budget burns %s → %s", r.Name, slo.Times(old), slo.Times(now)))
 			}
 		}
 	}

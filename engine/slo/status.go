@@ -176,6 +176,27 @@ func (t *Tracker) Course(o Objective, from, to time.Time) (at []time.Time, share
 	return at, share
 }
 
+// BurnOf is the fastest rate at which a budget of an entity is spent, as seen over the shortest window; false when it has
+// no objective or nothing is known of the window.
+func (t *Tracker) BurnOf(now time.Time, ref entity.Ref) (rate float64, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.clusters[ref.Cluster]
+	if c == nil {
+		return 0, false
+	}
+	for _, o := range t.objectives(ref.Cluster) {
+		s := c.streams[streamKey{o.Entity, o.Layer, o.Route}]
+		if o.Entity != ref || s == nil {
+			continue
+		}
+		if b := s.burn(now, o, Windows[0]); b.Known() {
+			rate, known = max(rate, b.Rate), true
+		}
+	}
+	return rate, known
+}
+
 // Toll is what an outage costs: of the objectives of some entities the one whose budget lost the largest part since a
 // time. text is for the card, such as "budget burning 22×" while it burns and "2.1 % of checkout's 30 d budget spent" after;
 // empty when no objective has lost anything that counts.
