@@ -179,8 +179,8 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 		if err == nil {
 			return b.run(ctx, in, caller, tool, args)
 		}
-		if in.Kind == Slash || strings.Contains(text, " -") {
-			return nil, err
+		if in.Kind == Slash || strings.Contains(text, " -") || tool == "scale" {
+			return b.lacking(ctx, in, r, caller, tool, args, err)
 		}
 		// "scale is a problem, why?" begins with a verb and is none: it is a question.
 	}
@@ -389,7 +389,9 @@ func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.C
 	case card.ActAck:
 		return about("acknowledge")
 	case card.ActSilence:
-		return about("silence")
+		return b.silence(ctx, in, r, caller)
+	case card.ActFill:
+		return b.fill(ctx, in, r, caller)
 	case card.ActFix:
 		return about("suggest_fix")
 	case card.ActUndo:
@@ -404,16 +406,14 @@ func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.C
 		in.Kind = Direct
 		return b.answer(ctx, in, r)
 	case card.ActChoice:
-		raw, err := b.cfg.Store.Choice(ctx, in.Subject)
+		o, err := b.chosen(ctx, in.Subject)
 		if err != nil {
-			b.log.Info("choice not found", "err", err)
-			return nil, &tools.Problem{Sentence: "That button is too old.", Remedy: "Ask again."}
-		}
-		var o tools.Option
-		if err := json.Unmarshal(raw, &o); err != nil {
-			return nil, fmt.Errorf("stored choice: %w", err)
+			return nil, err
 		}
 		in.Text, caller.Question = o.Label, o.Label
+		if lacks := b.cfg.Tools.Lacks(o.Tool, o.Args); len(lacks) > 0 {
+			return b.lacking(ctx, in, r, caller, o.Tool, o.Args, nil)
+		}
 		return b.run(ctx, in, caller, o.Tool, o.Args)
 	case card.ActDiff:
 		x, err := b.cfg.Engine.Desk.Get(ctx, in.Subject)
@@ -438,15 +438,8 @@ func (b *Bot) approve(ctx context.Context, in Inbound, r Responder, caller tools
 		return nil, err
 	}
 	if x.Class == command.W3 && in.Kind == Click && x.State == command.Proposed {
-		p, kind := phrase.For(caller.Lang), x.Command.Target.Kind
-		if x.Command.Bulk() {
-			kind = "Namespace"
-		}
-		return nil, r.Ask(ctx, Prompt{
-			Title: p.Sprintf("Type the name"), Label: p.Sprintf("Name of the %s", strings.ToLower(kind)),
-			Hint: x.Command.Typed(), Action: card.ActApprove, Subject: x.ID,
-		})
+		return nil, r.Ask(ctx, namePrompt(x, caller.Lang))
 	}
-	_, err = b.cfg.Engine.Desk.Approve(ctx, in.Subject, in.Person, strings.TrimSpace(in.Text))
+	_, err = b.cfg.Engine.Desk.Approve(ctx, in.Subject, in.Person, in.Values["name"])
 	return nil, err
 }

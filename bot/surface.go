@@ -5,6 +5,7 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,8 +22,8 @@ const (
 	Mention                 // the bot was named in a channel; Text has the mention removed
 	Direct                  // a direct message, or a line typed at the terminal
 	Reply                   // a message in a thread that the bot takes part in
-	Click                   // a button; Action and Subject are set
-	Submit                  // a typed prompt; Action, Subject and Text are set
+	Click                   // a button, or one of a list; Action and Subject are set
+	Submit                  // a prompt that was filled in; Action, Subject and Values are set
 )
 
 // Place is where messages go: a channel, or a thread in it when Thread is set.
@@ -49,6 +50,7 @@ type Inbound struct {
 	Place   Place
 	Message Ref // of a Click: the message that holds the button
 	Text    string
+	Values  map[string]string // of a Submit: what each field of the prompt holds, by its name
 	// Mentioned gives the id of each person and group that Text names the platform's own way: "@mia" → "slack:U123".
 	Mentioned map[string]string
 	Action    string
@@ -57,11 +59,28 @@ type Inbound struct {
 	At        time.Time
 }
 
-// Prompt asks a person to type something, in a modal where the surface has one.
+// Prompt asks a person to fill in a form, in a modal where the surface has one, else line by line.
 type Prompt struct {
-	Title, Label, Hint string
-	Action, Subject    string // of the Submit that answers it
+	Title           string
+	Submit, Cancel  string // what its two buttons say, where the surface lets us name them
+	Fields          []Field
+	Action, Subject string // of the Submit that answers it
 }
+
+// Field is one thing that a Prompt asks for. At most five fit every surface.
+type Field struct {
+	Name        string // its key in Inbound.Values
+	Label, Hint string
+	Choices     []Choice // one of these is chosen, at most 25; none: a line is typed
+	Value       string   // what stands there at first; of Choices the Value of one
+	Optional    bool     // it may be left empty
+}
+
+// Choice is one of a Field's.
+type Choice struct{ Label, Value string }
+
+// ErrNoPrompt is what Ask returns, wrapped, where no prompt can open: a platform opens one upon a click or a command alone.
+var ErrNoPrompt = errors.New("no prompt can open here")
 
 // Responder answers one Inbound where it was made. The surface has acknowledged it already: there is no deadline.
 // Methods may be called from one goroutine at a time.
@@ -70,7 +89,8 @@ type Responder interface {
 	Working(ctx context.Context, step string) error
 	// Answer delivers the final answer and clears what Working showed. Private messages reach the person alone.
 	Answer(ctx context.Context, m message.Message) error
-	// Ask opens a prompt. It is valid only while the platform's trigger lives, seconds after a click.
+	// Ask opens a prompt. It is valid only while the platform's trigger lives, seconds after a click or a command; where
+	// there never was one it returns ErrNoPrompt.
 	Ask(ctx context.Context, p Prompt) error
 }
 

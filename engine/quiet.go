@@ -11,13 +11,14 @@ import (
 	"github.com/bukahou/atlhyper/engine/silence"
 )
 
-// Quiet keeps an incident's thread quiet until a time. It ends at once when the incident gets worse.
-func (e *Engine) Quiet(ctx context.Context, i *incident.Incident, till time.Time, by people.Person) error {
+// Quiet keeps an incident's thread quiet until a time, for a reason that may be empty. It ends at once when the incident
+// gets worse.
+func (e *Engine) Quiet(ctx context.Context, i *incident.Incident, till time.Time, by people.Person, reason string) error {
 	now := e.Now()
-	if _, err := e.silences.Add(ctx, silence.Silence{Matcher: silence.Matcher{Cluster: i.Cluster, Incident: i.ID}, Stage: i.Stage, Till: till, By: by}, now); err != nil {
+	if _, err := e.silences.Add(ctx, silence.Silence{Matcher: silence.Matcher{Cluster: i.Cluster, Incident: i.ID}, Stage: i.Stage, Till: till, By: by, Reason: reason}, now); err != nil {
 		return err
 	}
-	return e.Incidents.Silence(ctx, i.ID, till, by.Name, now)
+	return e.Incidents.Silence(ctx, i.ID, till, by.Name, reason, now)
 }
 
 // wakeSilenced ends the silence of incidents that outgrew it.
@@ -29,7 +30,7 @@ func (e *Engine) wakeSilenced(ctx context.Context, now time.Time) error {
 		}
 		_, silenced, err := e.silences.Matches(ctx, i, now)
 		if err == nil && !silenced {
-			err = e.Incidents.Silence(ctx, i.ID, time.Time{}, "its getting worse", now)
+			err = e.Incidents.Silence(ctx, i.ID, time.Time{}, "its getting worse", "", now)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("end the silence of %s: %w", i.ID, err))

@@ -29,8 +29,12 @@ const (
 	ActDiff     = "proposal.diff"
 	ActUndo     = "proposal.undo"
 	ActChoice   = "choice"
-	ActSay      = "say" // subject: a command line of ours, such as "incidents"
+	ActFill     = "fill" // a stored choice whose call lacks what a form asks for
+	ActSay      = "say"  // subject: a command line of ours, such as "incidents"
 )
+
+// maxButtons is how many ways to resolve an ambiguity are buttons; more are a list.
+const maxButtons = 5
 
 // maxList is how many items of a long list are shown before "+N more".
 const maxList = 5
@@ -155,6 +159,10 @@ func Result(r *tools.Result, now time.Time, lang string, choice func(tools.Optio
 			return m, err
 		}
 		buttons = append(buttons, msg.Button{Label: o.Label, Action: ActChoice, Subject: id})
+	}
+	if n := len(r.Options); n > maxButtons {
+		m.Blocks = append(m.Blocks, msg.Select{Placeholder: p.Sprintf("Choose one of %d", n), Options: buttons[:n]})
+		buttons = buttons[n:]
 	}
 	for len(buttons) > 0 {
 		n := min(4, len(buttons))

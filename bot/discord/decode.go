@@ -114,8 +114,9 @@ type wireInteraction struct {
 	Locale    string       `json:"locale"`
 	Message   *wireMessage `json:"message"`
 	Data      struct {
-		Name     string `json:"name"`
-		CustomID string `json:"custom_id"`
+		Name     string   `json:"name"`
+		CustomID string   `json:"custom_id"`
+		Values   []string `json:"values"` // of a list
 		Options  []struct {
 			Name  string `json:"name"`
 			Value any    `json:"value"`
@@ -128,24 +129,26 @@ type wireInteraction struct {
 type wireComponent struct {
 	CustomID   string          `json:"custom_id"`
 	Value      string          `json:"value"`
+	Values     []string        `json:"values"` // of a list
 	Component  *wireComponent  `json:"component"`
 	Components []wireComponent `json:"components"`
 }
 
-// find gives the value of the input.
-func (c wireComponent) find(id string) string {
-	if c.CustomID == id {
-		return c.Value
+// gather takes the values of the inputs, by their names.
+func (c wireComponent) gather(values map[string]string) {
+	switch {
+	case c.CustomID == "":
+	case len(c.Values) > 0:
+		values[c.CustomID] = strings.TrimSpace(c.Values[0])
+	default:
+		values[c.CustomID] = strings.TrimSpace(c.Value)
 	}
 	if c.Component != nil {
-		return c.Component.find(id)
+		c.Component.gather(values)
 	}
 	for _, inner := range c.Components {
-		if v := inner.find(id); v != "" {
-			return v
-		}
+		inner.gather(values)
 	}
-	return ""
 }
 
 const (
@@ -188,17 +191,20 @@ func decodeInteraction(payload []byte) (*heard, error) {
 		}
 	case interactionButton, interactionPrompt:
 		h.in.Kind = bot.Click
-		action, subject, ok := strings.Cut(i.Data.CustomID, actionMark)
+		id := i.Data.CustomID
+		if strings.HasPrefix(id, selectAction+actionMark) && len(i.Data.Values) > 0 {
+			id = i.Data.Values[0]
+		}
+		action, subject, ok := strings.Cut(id, actionMark)
 		if !ok || action == "" {
 			return nil, fmt.Errorf("decode interaction: %q is not one of our buttons", i.Data.CustomID)
 		}
 		h.in.Action, h.in.Subject = action, subject
 		if i.Type == interactionPrompt {
 			h.in.Kind = bot.Submit
+			h.in.Values = map[string]string{}
 			for _, c := range i.Data.Components {
-				if v := c.find(promptInput); v != "" {
-					h.in.Text = strings.TrimSpace(v)
-				}
+				c.gather(h.in.Values)
 			}
 		}
 	default:

@@ -263,19 +263,24 @@ func TestAButtonAndItsPrompt(t *testing.T) {
 		o := open(t, officeConfig{http: http, handle: func(ctx context.Context, in bot.Inbound, r bot.Responder) {
 			switch {
 			case in.Kind == bot.Click && in.Action == "proposal.reject":
-				if err := r.Ask(ctx, bot.Prompt{Title: "Why reject this proposal of Mia's, which took a while?", Label: "Reason", Hint: "one line", Action: "proposal.reason", Subject: in.Subject}); err != nil && ctx.Err() == nil { // the test may be over before the reply is in
+				if err := r.Ask(ctx, bot.Prompt{Title: "Why reject this proposal of Mia's, which took a while?", Fields: []bot.Field{
+					{Name: "reason", Label: "Reason", Hint: "one line"}, {Name: "note", Label: "Note", Optional: true},
+					{Name: "again", Label: "Ask again", Choices: []bot.Choice{{Label: "never", Value: "no"}, {Label: "in a week", Value: "168h"}}, Value: "no"},
+				}, Action: "proposal.reason", Subject: in.Subject}); err != nil && ctx.Err() == nil { // the test may be over before the reply is in
 					t.Error(err)
 				}
 			case in.Kind == bot.Click:
 				_ = r.Answer(ctx, message.Message{Title: "clicked " + in.Action + " " + in.Subject, Private: in.Action == "secret"})
 			case in.Kind == bot.Submit:
-				_ = r.Answer(ctx, message.Message{Title: "rejected " + in.Subject + ": " + in.Text})
+				_ = r.Answer(ctx, message.Message{Title: "rejected " + in.Subject + ": " + in.Values["reason"] + in.Values["note"] + " " + in.Values["again"]})
 			}
 		}})
 		card := message.Message{Tone: message.Proposal, Title: "Roll back payments", Blocks: []message.Block{message.Actions{Buttons: []message.Button{
 			{Label: "Roll back to v2.3.1", Action: "proposal.approve", Subject: "P-7", Style: message.Primary},
 			{Label: "Reject", Action: "proposal.reject", Subject: "P-7", Style: message.Danger},
 			{Label: "Whisper", Action: "secret", Subject: "x|y"},
+		}}, message.Select{Placeholder: "Which payments?", Options: []message.Button{
+			{Label: "payments in shop", Action: "choice", Subject: "c-6"}, {Label: "payments in refunds", Action: "choice", Subject: "c-7"},
 		}}}}
 		_, err := o.surface.Post(o.ctx, bot.Place{Surface: "discord", Channel: ops}, card, "k1", "P-7")
 		ok(t, err)
@@ -292,8 +297,22 @@ func TestAButtonAndItsPrompt(t *testing.T) {
 		ok(t, o.Click(ken, m, "Reject"))
 		ok(t, o.Wait(o.ctx, func() bool { _, open := o.Prompt(ken); return open }))
 		prompt, _ := o.Prompt(ken)
-		ok(t, o.Submit(ken, prompt, " too risky "))
-		o.expect(t, m.ID, "rejected P-7: too risky")
+		if err := o.Submit(ken, prompt, nil); err == nil {
+			t.Error("a field that is needed was left empty")
+		}
+		if err := o.Submit(ken, prompt, map[string]string{"reason": "r", "again": "perhaps"}); err == nil {
+			t.Error("something was chosen that is no choice")
+		}
+		for _, label := range []string{"Reason", "one line", "Note", "never", "in a week"} {
+			if !strings.Contains(prompt.Text(), label) {
+				t.Errorf("the prompt lacks %q:\n%s", label, prompt.Text())
+			}
+		}
+		ok(t, o.Submit(ken, prompt, map[string]string{"reason": " too risky ", "again": "168h"}))
+		o.expect(t, m.ID, "rejected P-7: too risky 168h")
+
+		ok(t, o.Choose(mia, m, "payments in refunds"))
+		o.expect(t, m.ID, "clicked choice c-7")
 		o.noFaults(t)
 	})
 }
@@ -306,8 +325,8 @@ func TestProgressIsOneMessageThatBecomesTheAnswer(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := r.Ask(ctx, bot.Prompt{Title: "late", Action: "a"}); err == nil {
-			t.Error("a prompt opened after the first answer")
+		if err := r.Ask(ctx, bot.Prompt{Title: "late", Action: "a", Fields: []bot.Field{{Name: "f"}}}); !errors.Is(err, bot.ErrNoPrompt) {
+			t.Errorf("a prompt after the first answer: %v", err)
 		}
 		_ = r.Answer(ctx, message.Message{Title: "done " + in.Text, Private: strings.HasPrefix(in.Text, "quietly")})
 	}})

@@ -51,10 +51,8 @@ const (
 	answered
 )
 
-var (
-	errNoTrigger = errors.New("discord: a prompt can only follow a command or a click")
-	errTooLate   = errors.New("discord: a prompt must open within seconds of the click")
-)
+// errTooLate says that the interaction was acknowledged: upon that no prompt can follow.
+var errTooLate = fmt.Errorf("discord: %w: it must open within seconds of the click", bot.ErrNoPrompt)
 
 func newResponder(ctx context.Context, d *Discord, run *session, h *heard) *responder {
 	r := &responder{d: d, run: run, heard: h}
@@ -269,27 +267,37 @@ func (r *responder) whisper(ctx context.Context, m message.Message) error {
 	return err
 }
 
-const promptInput = "text"
-
-// prompt is a label with a text input in it, a kind that the library does not know yet. Its own kind, an input in a
-// row, is deprecated.
-type prompt struct{ label, hint string }
+// field is a label with an input in it, a kind that the library does not know yet. Its own kind, an input in a row, is
+// deprecated.
+type field struct{ bot.Field }
 
 // Type is Discord's number for a label.
-func (prompt) Type() discordgo.ComponentType { return 18 }
+func (field) Type() discordgo.ComponentType { return 18 }
 
 // MarshalJSON gives the wire form.
-func (p prompt) MarshalJSON() ([]byte, error) {
-	const maxLabel, maxHint = 45, 100
-	out := map[string]any{
-		"type":  p.Type(),
-		"label": layout.Cut(layout.OneLine(p.label), maxLabel),
-		"component": map[string]any{
-			"type": discordgo.TextInputComponent, "custom_id": promptInput, "style": discordgo.TextInputShort,
-			"required": true, "max_length": 4000,
-		},
+func (f field) MarshalJSON() ([]byte, error) {
+	const maxLabel, maxHint, maxInput = 45, 100, 4000
+	input := map[string]any{"custom_id": f.Name, "required": !f.Optional}
+	if len(f.Choices) > 0 {
+		var options []map[string]any
+		for _, c := range f.Choices[:min(len(f.Choices), maxOptions)] {
+			o := map[string]any{"label": layout.Cut(layout.OneLine(firstOf(c.Label, c.Value)), maxOption), "value": c.Value}
+			if c.Value == f.Value {
+				o["default"] = true
+			}
+			options = append(options, o)
+		}
+		input["type"], input["options"] = discordgo.SelectMenuComponent, options
+	} else {
+		input["type"], input["style"], input["max_length"] = discordgo.TextInputComponent, discordgo.TextInputShort, maxInput
+		if f.Value != "" {
+			input["value"] = layout.Cut(f.Value, maxInput)
+		}
 	}
-	if hint := layout.Cut(layout.OneLine(p.hint), maxHint); hint != "" {
+	out := map[string]any{
+		"type": f.Type(), "label": layout.Cut(layout.OneLine(firstOf(f.Label, f.Name)), maxLabel), "component": input,
+	}
+	if hint := layout.Cut(layout.OneLine(f.Hint), maxHint); hint != "" {
 		out["description"] = hint
 	}
 	return json.Marshal(out)
@@ -298,20 +306,24 @@ func (p prompt) MarshalJSON() ([]byte, error) {
 // Ask opens a prompt. It must be the interaction's first answer.
 func (r *responder) Ask(ctx context.Context, p bot.Prompt) error {
 	if r.token == "" || r.in.Kind == bot.Submit {
-		return errNoTrigger
+		return fmt.Errorf("discord: %w", bot.ErrNoPrompt)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state != waiting {
 		return errTooLate
 	}
-	const maxTitle = 45
+	const maxTitle, maxFields = 45, 5
+	var fields []discordgo.MessageComponent
+	for _, f := range p.Fields[:min(len(p.Fields), maxFields)] {
+		fields = append(fields, field{f})
+	}
 	err := r.d.api.InteractionRespond(r.interaction(), &discordgo.InteractionResponse{
 		Type: discordgo.InteractionResponseModal,
 		Data: &discordgo.InteractionResponseData{
 			CustomID:   p.Action + actionMark + p.Subject,
-			Title:      layout.Cut(layout.OneLine(firstOf(p.Title, p.Label, "…")), maxTitle),
-			Components: []discordgo.MessageComponent{prompt{label: firstOf(p.Label, p.Title, "…"), hint: p.Hint}},
+			Title:      layout.Cut(layout.OneLine(firstOf(p.Title, "AtlHyper")), maxTitle),
+			Components: fields,
 		},
 	}, discordgo.WithContext(ctx))
 	if err != nil {

@@ -135,7 +135,7 @@ type prompted struct {
 
 const (
 	promptCallback = "atlhyper.prompt"
-	promptInput    = "text" // block_id and action_id of the one input
+	selectAction   = "select" // action of a list: the option that was chosen holds the real one
 )
 
 // decodeInteraction reads a button click or a modal that was sent off; nil without an error for anything else.
@@ -170,6 +170,10 @@ func (h *heard) click(c slack.InteractionCallback) error {
 	if channel == "" {
 		channel = c.Channel.ID
 	}
+	subject := a.Value
+	if ok && action == selectAction {
+		action, subject, ok = strings.Cut(a.SelectedOption.Value, actionMark)
+	}
 	if !ok || action == "" || channel == "" || c.TriggerID == "" {
 		return fmt.Errorf("decode click: action %q, channel %q, trigger %q: not one of our buttons", a.ActionID, channel, c.TriggerID)
 	}
@@ -191,7 +195,7 @@ func (h *heard) click(c slack.InteractionCallback) error {
 		Place:   bot.Place{Surface: "slack", Channel: channel, Thread: thread},
 		Message: bot.Ref{Surface: "slack", Channel: channel, Message: ts, Thread: thread},
 		Action:  action,
-		Subject: a.Value,
+		Subject: subject,
 		At:      tsTime(a.ActionTs),
 	}
 	return nil
@@ -205,9 +209,15 @@ func (h *heard) submit(c slack.InteractionCallback) error {
 	if p.Action == "" || p.Place.Channel == "" || c.View.ID == "" {
 		return errors.New("decode prompt: action, channel or view is missing")
 	}
-	text := ""
+	values := map[string]string{}
 	if c.View.State != nil {
-		text = c.View.State.Values[promptInput][promptInput].Value
+		for name, input := range c.View.State.Values { // a block for each field, both named as the field
+			v := input[name].Value
+			if v == "" {
+				v = input[name].SelectedOption.Value
+			}
+			values[name] = strings.TrimSpace(v)
+		}
 	}
 	h.direct = isDirect(p.Place.Channel)
 	h.in = bot.Inbound{
@@ -216,7 +226,7 @@ func (h *heard) submit(c slack.InteractionCallback) error {
 		Kind:    bot.Submit,
 		Place:   p.Place,
 		Message: p.Message,
-		Text:    strings.TrimSpace(text),
+		Values:  values,
 		Action:  p.Action,
 		Subject: p.Subject,
 	}

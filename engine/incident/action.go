@@ -16,9 +16,13 @@ func (k *Keeper) Acknowledge(ctx context.Context, id, by string, now time.Time) 
 	})
 }
 
-// Silence keeps a record quiet until a time; a zero time ends the silence. Whoever delivers messages honours it.
-func (k *Keeper) Silence(ctx context.Context, id string, till time.Time, by string, now time.Time) error {
+// Silence keeps a record quiet until a time; a zero time ends the silence. The reason may be empty. Whoever delivers
+// messages honours it.
+func (k *Keeper) Silence(ctx context.Context, id string, till time.Time, by, reason string, now time.Time) error {
 	text := "silenced by " + by + " until " + till.UTC().Format("15:04 MST")
+	if reason != "" {
+		text += ": " + reason
+	}
 	if till.IsZero() {
 		text = by + " ended the silence"
 	}

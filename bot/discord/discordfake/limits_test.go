@@ -72,6 +72,13 @@ func TestEachLimitIsEnforced(t *testing.T) {
 		"80 of a label":                {rows(obj{"type": 1, "components": []any{aButton("a", x(80))}}), rows(obj{"type": 1, "components": []any{aButton("a", x(81))}})},
 		"100 of a custom_id":           {rows(obj{"type": 1, "components": []any{aButton(x(100), "b")}}), rows(obj{"type": 1, "components": []any{aButton(x(101), "b")}})},
 		"a custom_id once":             {rows(rowOf(1)), rows(rowOf(1), rowOf(1))},
+		"25 options":                   {rows(menuOf(25, 1)), rows(menuOf(26, 1))},
+		"an option at least":           {rows(menuOf(1, 1)), rows(menuOf(0, 1))},
+		"100 of an option":             {rows(menuOf(1, 100)), rows(menuOf(1, 101))},
+		"100 of its value":             {rows(menu(anOption("o", x(100)))), rows(menu(anOption("o", x(101))))},
+		"an option's value once":       {rows(menu(anOption("a", "v"), anOption("b", "w"))), rows(menu(anOption("a", "v"), anOption("b", "v")))},
+		"a menu in a row of its own":   {rows(menuOf(1, 1)), rows(obj{"type": 1, "components": []any{menuOf(1, 1)["components"].([]any)[0], aButton("a", "b")}})},
+		"150 of a placeholder":         {rows(placeheld(150)), rows(placeheld(151))},
 		"25 of a nonce":                {obj{"content": "c", "nonce": strings.Repeat("n", 25)}, obj{"content": "c", "nonce": strings.Repeat("n", 26)}},
 		"pictures that are there":      {embed(obj{"description": "d"}), embed(obj{"description": "d", "image": obj{"url": "attachment://a.png"}})},
 		"a reply to what can be found": {obj{"content": "c"}, obj{"content": "c", "message_reference": obj{"message_id": "1"}}},
@@ -92,6 +99,38 @@ func TestEachLimitIsEnforced(t *testing.T) {
 
 func one(i int) obj {
 	return obj{"type": 1, "components": []any{aButton(fmt.Sprint("r", i), "b")}}
+}
+
+// asked is a field of a prompt.
+func asked(change func(obj)) obj {
+	l := obj{"type": 18, "label": "l", "component": obj{"type": 4, "custom_id": "t", "style": 1}}
+	change(l)
+	return l
+}
+
+func named(id string) obj { return asked(func(l obj) { l["component"].(obj)["custom_id"] = id }) }
+
+func anOption(label, value string) obj { return obj{"label": label, "value": value} }
+
+func menu(options ...any) obj {
+	if options == nil {
+		options = []any{}
+	}
+	return obj{"type": 1, "components": []any{obj{"type": 3, "custom_id": "m", "options": options}}}
+}
+
+func menuOf(n, length int) obj {
+	var options []any
+	for i := range n {
+		options = append(options, anOption(x(length), fmt.Sprint(i)))
+	}
+	return menu(options...)
+}
+
+func placeheld(n int) obj {
+	m := menuOf(1, 1)
+	m["components"].([]any)[0].(obj)["placeholder"] = x(n)
+	return m
 }
 
 func fields(n, length int) []any {
@@ -155,6 +194,12 @@ func TestInteractionsMustBeAnsweredOnceAndInTime(t *testing.T) {
 		"45 of a title": {"title": x(46), "custom_id": "c", "components": []any{label}},
 		"an id":         {"title": "t", "components": []any{label}},
 		"a label":       {"title": "t", "custom_id": "c", "components": []any{obj{"type": 1}}},
+		"45 of a label": {"title": "t", "custom_id": "c", "components": []any{asked(func(l obj) { l["label"] = x(46) })}},
+		"100 of a hint": {"title": "t", "custom_id": "c", "components": []any{asked(func(l obj) { l["description"] = x(101) })}},
+		"4000 of text":  {"title": "t", "custom_id": "c", "components": []any{asked(func(l obj) { l["component"].(obj)["max_length"] = 4001 })}},
+		"5 fields":      {"title": "t", "custom_id": "c", "components": []any{named("a"), named("b"), named("c"), named("d"), named("e"), named("f")}},
+		"an id once":    {"title": "t", "custom_id": "c", "components": []any{named("a"), named("a")}},
+		"25 choices":    {"title": "t", "custom_id": "c", "components": []any{asked(func(l obj) { l["component"] = menuOf(26, 1)["components"].([]any)[0] })}},
 	} {
 		if status, _ := send(t, s, open(), obj{"type": 9, "data": data}); status != 400 {
 			t.Errorf("a prompt needs %s: %d", name, status)
