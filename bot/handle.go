@@ -189,10 +189,16 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 
 // run calls one tool and shows its answer.
 func (b *Bot) run(ctx context.Context, in Inbound, caller tools.Caller, tool string, args json.RawMessage) (*message.Message, error) {
-	res, err := b.cfg.Tools.Call(ctx, caller, tool, args)
+	return b.runFrom(ctx, in, caller, tools.Option{Tool: tool, Args: args})
+}
+
+// runFrom is run for what a button stands for, which may be a later page of the answer.
+func (b *Bot) runFrom(ctx context.Context, in Inbound, caller tools.Caller, o tools.Option) (*message.Message, error) {
+	res, err := b.cfg.Tools.Call(ctx, caller, o.Tool, o.Args)
 	if err != nil {
 		return nil, err
 	}
+	res.From = o.From
 	mem := b.recall(ctx, in.Place)
 	mem.Turns = append(mem.Turns, assistant.Turn{Person: true, Text: in.Text, By: in.Person.ID}, assistant.Turn{Text: res.Headline})
 	if res.Cluster != "" {
@@ -414,7 +420,7 @@ func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.C
 		if lacks := b.cfg.Tools.Lacks(o.Tool, o.Args); len(lacks) > 0 {
 			return b.lacking(ctx, in, r, caller, o.Tool, o.Args, nil)
 		}
-		return b.run(ctx, in, caller, o.Tool, o.Args)
+		return b.runFrom(ctx, in, caller, o)
 	case card.ActDiff:
 		x, err := b.cfg.Engine.Desk.Get(ctx, in.Subject)
 		if err != nil {

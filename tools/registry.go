@@ -109,7 +109,7 @@ func (r *Registry) Call(ctx context.Context, caller Caller, name string, args js
 		span.SetStatus(codes.Error, "")
 		return nil, r.explain(name, err)
 	}
-	res.Tool = name
+	res.Tool, res.Args = name, args
 	tidy(res)
 	return res, nil
 }

@@ -36,6 +36,7 @@ type responder struct {
 	placeholder bot.Ref // Working's message, for what is answered by messages
 	threaded    bool    // the thread of a mention was started, or cannot be
 	shownAt     time.Time
+	quiet       bool // what is announced is for the person alone: nothing will follow
 
 	timer *time.Timer
 	work  sync.WaitGroup // the timer's call
@@ -68,7 +69,8 @@ func newResponder(ctx context.Context, d *Discord, run *session, h *heard) *resp
 	return r
 }
 
-// close ends the responder. An interaction that nobody answered is acknowledged, so that it shows no failure.
+// close ends the responder. An interaction that nobody answered, because the answer is a card elsewhere, is acknowledged
+// all the same, so that it shows no failure; an announcement that nothing follows is taken away.
 func (r *responder) close() {
 	if r.timer == nil {
 		return
@@ -77,11 +79,18 @@ func (r *responder) close() {
 		r.work.Done()
 	}
 	r.work.Wait()
-	r.mu.Lock()
-	silent := r.state == waiting && r.in.Kind != bot.Slash
-	r.mu.Unlock()
-	if silent {
-		_ = r.acknowledge(r.run.ctx)
+	if r.state == answered || r.onMessage() && r.state == acknowledged || r.run.ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.run.ctx, callTimeout)
+	defer cancel()
+	r.quiet = true
+	err := r.acknowledge(ctx)
+	if err == nil && !r.onMessage() {
+		err = r.d.api.InteractionResponseDelete(r.interaction(), discordgo.WithContext(ctx))
+	}
+	if err != nil {
+		r.d.log.Warn("cannot close an interaction", "err", err)
 	}
 }
 
@@ -89,8 +98,10 @@ func (r *responder) interaction() *discordgo.Interaction {
 	return &discordgo.Interaction{ID: r.id, AppID: r.run.app, Token: r.token}
 }
 
-// onMessage says that the interaction came from a message's button, whose acknowledgement promises nothing visible.
-func (r *responder) onMessage() bool { return r.in.Kind == bot.Click || r.in.Kind == bot.Submit }
+// onMessage says that the interaction came from a message's button, or from a prompt that one opened, whose acknowledgement promises nothing visible.
+func (r *responder) onMessage() bool {
+	return r.in.Kind == bot.Click || r.in.Kind == bot.Submit && r.in.Message.Message != ""
+}
 
 // acknowledge announces the answer, unless the first answer was given.
 func (r *responder) acknowledge(ctx context.Context) error {
@@ -103,7 +114,11 @@ func (r *responder) acknowledge(ctx context.Context) error {
 	if r.onMessage() {
 		kind = discordgo.InteractionResponseDeferredMessageUpdate
 	}
-	err := r.d.api.InteractionRespond(r.interaction(), &discordgo.InteractionResponse{Type: kind}, discordgo.WithContext(ctx))
+	answer := &discordgo.InteractionResponse{Type: kind}
+	if r.quiet && !r.onMessage() {
+		answer.Data = &discordgo.InteractionResponseData{Flags: discordgo.MessageFlagsEphemeral}
+	}
+	err := r.d.api.InteractionRespond(r.interaction(), answer, discordgo.WithContext(ctx))
 	if err != nil && !taken(err) {
 		return err
 	}
@@ -127,6 +142,7 @@ func (r *responder) Working(ctx context.Context, step string) error {
 	var err error
 	switch {
 	case r.in.Kind == bot.Slash:
+		// A command's first answer is the announcement, which later steps and the answer replace.
 		if err = r.acknowledge(ctx); err == nil {
 			err = r.editOriginal(ctx, m)
 		}
@@ -207,10 +223,13 @@ func (r *responder) answer(ctx context.Context, m message.Message) error {
 		if refused := deliveryError(err); err != nil && refused.Permanent {
 			_, err = r.say(ctx, m, "answer-"+r.id) // the token died with its 15 minutes
 		}
+		if err == nil {
+			r.state = answered
+		}
 		return err
 	}
 	// The announcement was for everyone, and the answer is not: it gives way to a message of its own.
-	if r.in.Kind == bot.Slash && r.state == acknowledged {
+	if !r.onMessage() && r.state == acknowledged {
 		if err := r.d.api.InteractionResponseDelete(r.interaction(), discordgo.WithContext(ctx)); err != nil && !deliveryError(err).Permanent {
 			return err
 		}

@@ -1,6 +1,7 @@
 package discordfake
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -123,7 +124,7 @@ func (s *Server) interactionEventLocked(i *interaction, kind int, data map[strin
 	u := s.users[i.user]
 	event := map[string]any{
 		"id": i.id, "application_id": BotUser, "type": kind, "token": i.token, "version": 1,
-		"channel_id": i.channel, "locale": "ja", "data": data,
+		"channel_id": i.channel, "locale": cmp.Or(u.Locale, "ja"), "data": data,
 	}
 	if s.channels[i.channel] != nil && s.channels[i.channel].direct != "" {
 		event["user"] = userOf(u)

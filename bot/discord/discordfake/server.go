@@ -49,7 +49,8 @@ type User struct {
 	ID, Name string
 	Roles    []string
 	Bot      bool
-	Outside  bool // not a member of the guild
+	Outside  bool   // not a member of the guild
+	Locale   string // of the client; "ja" when empty
 }
 
 type channel struct {
