@@ -774,3 +774,41 @@ func (s *terminalScreen) fill(who soul, values ...[2]string) error {
 	}
 	return nil
 }
+
+func TestDiscordCompletesWhatIsThereForThoseWhoMaySeeIt(t *testing.T) {
+	d := newDiscordScreen(t).(discordScreen)
+	d.AddUser(discordfake.User{ID: "666", Name: "Eve", Bot: true})
+	s := newScene(t, d)
+	name := s.healthy(0)
+	offered := func(user, option, typed string, others map[string]string) []string {
+		t.Helper()
+		begun := time.Now()
+		choices, err := d.Suggestions(t.Context(), user, discordfake.Ops, option, typed, others)
+		s.do(err)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("%s was completed after %v", option, took)
+		}
+		var out []string
+		for _, c := range choices {
+			out = append(out, c.Value)
+		}
+		return out
+	}
+	for _, c := range []struct{ option, typed, want string }{
+		{"cluster", "", flowCluster}, {"namespace", s.place[:2], s.place}, {"workload", name[:3], "deployment/" + name},
+	} {
+		if got := offered(discordfake.Ken, c.option, c.typed, nil); !slices.Contains(got, c.want) {
+			t.Errorf("%s %q: offered %q, want %q among them", c.option, c.typed, got, c.want)
+		}
+		if got := offered("666", c.option, c.typed, nil); len(got) != 0 {
+			t.Errorf("a stranger is offered %q", got)
+		}
+	}
+	if got := offered(discordfake.Mia, "workload", "", map[string]string{"namespace": "no-such"}); len(got) != 0 {
+		t.Errorf("a namespace that is not there holds %q", got)
+	}
+	s.do(d.SlashWith(discordfake.Ken, discordfake.Ops, map[string]string{"text": "history", "workload": "deployment/" + name, "namespace": s.place, "cluster": flowCluster}))
+	s.expect(theKen, "deployment/"+name, flowCluster, "REVISION")
+	s.do(d.SlashWith(discordfake.Ken, discordfake.Ops, map[string]string{"text": "how is it doing?", "workload": "deployment/" + name}))
+	s.expect(theKen, "deployment/"+name+" · "+flowCluster, "risk 0")
+}

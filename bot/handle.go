@@ -27,6 +27,10 @@ import (
 
 // Handle takes one thing that a person did and answers it. It is the Handler of every surface.
 func (b *Bot) Handle(ctx context.Context, in Inbound, r Responder) {
+	if in.Kind == Complete {
+		b.complete(ctx, in, r)
+		return
+	}
 	if first, err := b.cfg.Store.FirstSeen(ctx, in.ID, b.cfg.Now()); err != nil {
 		b.log.Error("inbound event not recorded", "err", err)
 	} else if !first {
@@ -164,6 +168,13 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 	}
 	text := strings.TrimSpace(in.Text)
 	text = strings.TrimSpace(strings.TrimPrefix(text, "/atl"))
+	if in.About != (tools.About{}) {
+		var err error
+		if text, err = b.cfg.Tools.Point(text, in.About); err != nil {
+			return nil, err
+		}
+		in.Text, caller.Question = text, text
+	}
 	switch strings.ToLower(text) {
 	case "":
 		return b.home(ctx, caller)

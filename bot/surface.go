@@ -11,6 +11,7 @@ import (
 
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/tools"
 )
 
 // Kind says how a person spoke.
@@ -18,12 +19,13 @@ type Kind int
 
 // The kinds.
 const (
-	Slash   Kind = iota + 1 // a slash command; Text is what stands behind it
-	Mention                 // the bot was named in a channel; Text has the mention removed
-	Direct                  // a direct message, or a line typed at the terminal
-	Reply                   // a message in a thread that the bot takes part in
-	Click                   // a button, or one of a list; Action and Subject are set
-	Submit                  // a prompt that was filled in; Action, Subject and Values are set
+	Slash    Kind = iota + 1 // a slash command; Text is what stands behind it
+	Mention                  // the bot was named in a channel; Text has the mention removed
+	Direct                   // a direct message, or a line typed at the terminal
+	Reply                    // a message in a thread that the bot takes part in
+	Click                    // a button, or one of a list; Action and Subject are set
+	Submit                   // a prompt that was filled in; Action, Subject and Values are set
+	Complete                 // a person types one of a command's options, and wants to see what there is; Field and Text are set
 )
 
 // Place is where messages go: a channel, or a thread in it when Thread is set.
@@ -51,6 +53,8 @@ type Inbound struct {
 	Message Ref // of a Click: the message that holds the button
 	Text    string
 	Values  map[string]string // of a Submit: what each field of the prompt holds, by its name
+	About   tools.About       // of a Slash and a Complete: what the command's options name beside its words
+	Field   string            // of a Complete: which of About is being typed
 	// Mentioned gives the id of each person and group that Text names the platform's own way: "@mia" → "slack:U123".
 	Mentioned map[string]string
 	Action    string
@@ -92,6 +96,12 @@ type Responder interface {
 	// Ask opens a prompt. It is valid only while the platform's trigger lives, seconds after a click or a command; where
 	// there never was one it returns ErrNoPrompt.
 	Ask(ctx context.Context, p Prompt) error
+}
+
+// Suggester is a Responder that can offer what a person may say next.
+type Suggester interface {
+	// Suggest offers the choices, best first; none is an answer too. The surface shows as many as it can.
+	Suggest(ctx context.Context, choices []Choice) error
 }
 
 // Handler takes what people do. It is called concurrently, and returns when the answer is delivered.

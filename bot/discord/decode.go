@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bukahou/atlhyper/bot"
+	"github.com/bukahou/atlhyper/tools"
 )
 
 // heard is a decoded event before its place and person are known.
@@ -118,8 +119,9 @@ type wireInteraction struct {
 		CustomID string   `json:"custom_id"`
 		Values   []string `json:"values"` // of a list
 		Options  []struct {
-			Name  string `json:"name"`
-			Value any    `json:"value"`
+			Name    string `json:"name"`
+			Value   any    `json:"value"`
+			Focused bool   `json:"focused"` // of a completion: it is being typed
 		} `json:"options"`
 		Components []wireComponent `json:"components"`
 	} `json:"data"`
@@ -152,9 +154,10 @@ func (c wireComponent) gather(values map[string]string) {
 }
 
 const (
-	interactionCommand = 2
-	interactionButton  = 3
-	interactionPrompt  = 5
+	interactionCommand  = 2
+	interactionButton   = 3
+	interactionComplete = 4
+	interactionPrompt   = 5
 )
 
 // decodeInteraction reads a command, a click or a prompt; nil without an error for anything else.
@@ -179,14 +182,29 @@ func decodeInteraction(payload []byte) (*heard, error) {
 		h.thread = m.Thread != nil || m.Flags&flagHasThread != 0
 	}
 	switch i.Type {
-	case interactionCommand:
+	case interactionCommand, interactionComplete:
 		if i.Data.Name != commandName {
 			return nil, nil
 		}
 		h.in.Kind = bot.Slash
+		if i.Type == interactionComplete {
+			h.in.Kind = bot.Complete
+		}
 		for _, o := range i.Data.Options {
-			if text, ok := o.Value.(string); ok && o.Name == optionName {
-				h.in.Text = strings.TrimSpace(text)
+			value, ok := o.Value.(string)
+			value = strings.TrimSpace(value)
+			switch {
+			case !ok:
+			case o.Focused:
+				h.in.Field, h.in.Text = o.Name, value
+			case o.Name == optionName && i.Type == interactionCommand:
+				h.in.Text = value
+			case o.Name == tools.FieldCluster:
+				h.in.About.Cluster = value
+			case o.Name == tools.FieldNamespace:
+				h.in.About.Namespace = value
+			case o.Name == tools.FieldWorkload:
+				h.in.About.Workload = value
 			}
 		}
 	case interactionButton, interactionPrompt:

@@ -18,6 +18,7 @@ import (
 	"github.com/bukahou/atlhyper/bot"
 	"github.com/bukahou/atlhyper/bot/discord/discordfake"
 	"github.com/bukahou/atlhyper/bot/message"
+	"github.com/bukahou/atlhyper/tools"
 )
 
 func TestMain(m *testing.M) {
@@ -313,6 +314,49 @@ func TestAButtonAndItsPrompt(t *testing.T) {
 
 		ok(t, o.Choose(mia, m, "payments in refunds"))
 		o.expect(t, m.ID, "clicked choice c-7")
+		o.noFaults(t)
+	})
+}
+
+func TestOptionsAreCompletedWithinDiscordsLimits(t *testing.T) {
+	overBoth(t, func(t *testing.T, http bool) {
+		o := open(t, officeConfig{http: http, handle: func(ctx context.Context, in bot.Inbound, r bot.Responder) {
+			if in.Kind != bot.Complete {
+				_ = r.Answer(ctx, message.Message{Title: fmt.Sprintf("heard %s about %s %s %s", in.Text, in.About.Cluster, in.About.Namespace, in.About.Workload)})
+				return
+			}
+			var choices []bot.Choice
+			for i := range 40 {
+				choices = append(choices, bot.Choice{Label: fmt.Sprint(in.Text, i), Value: fmt.Sprint(in.Text, i)})
+			}
+			choices[1].Value = strings.Repeat("x", 101)
+			choices[2].Label = strings.Repeat("é", 200)
+			if in.Person.Stranger || in.Text == "nothing" {
+				choices = nil
+			}
+			if err := r.(bot.Suggester).Suggest(ctx, choices); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}})
+		got, err := o.Suggestions(o.ctx, mia, ops, "workload", "web-", map[string]string{"text": "logs", "cluster": "prod", "namespace": "shop"})
+		ok(t, err)
+		if len(got) != 25 || got[0].Value != "web-0" || got[1].Value != "web-2" || len([]rune(got[1].Name)) != 100 {
+			t.Errorf("suggested %+v", got)
+		}
+		in := o.in(t, 0)
+		want := tools.About{Cluster: "prod", Namespace: "shop"}
+		if in.Kind != bot.Complete || in.Field != "workload" || in.Text != "web-" || in.About != want || in.Person.ID != "discord:"+mia || in.Person.Stranger {
+			t.Errorf("heard %+v", in)
+		}
+		if got, err := o.Suggestions(o.ctx, mia, ops, "cluster", "nothing", nil); err != nil || len(got) != 0 {
+			t.Errorf("no suggestions came as %v, %v", got, err)
+		}
+		o.AddUser(discordfake.User{ID: ken, Name: "Ken", Bot: true})
+		if got, err := o.Suggestions(o.ctx, ken, ops, "cluster", "prod", nil); err != nil || len(got) != 0 {
+			t.Errorf("a stranger was suggested %v, %v", got, err)
+		}
+		ok(t, o.SlashWith(mia, ops, map[string]string{"text": "logs", "cluster": "prod", "namespace": "shop", "workload": "deployment/web"}))
+		o.expect(t, ops, "heard logs about prod shop deployment/web")
 		o.noFaults(t)
 	})
 }

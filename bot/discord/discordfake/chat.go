@@ -2,6 +2,7 @@ package discordfake
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,14 +34,53 @@ func (p Prompt) Text() string {
 
 // Slash uses the command /atl with a text.
 func (s *Server) Slash(user, channel, text string) error {
+	return s.SlashWith(user, channel, map[string]string{"text": text})
+}
+
+// SlashWith uses the command /atl with options by their names.
+func (s *Server) SlashWith(user, channel string, options map[string]string) error {
 	s.mu.Lock()
 	i := s.interactionLocked(channel, user, nil)
-	event := s.interactionEventLocked(i, 2, map[string]any{
-		"id": "1", "name": "atl", "type": 1,
-		"options": []any{map[string]any{"name": "text", "type": 3, "value": text}},
-	})
+	event := s.interactionEventLocked(i, 2, map[string]any{"id": "1", "name": "atl", "type": 1, "options": optionValues(options, "")})
 	s.mu.Unlock()
 	return s.interact(event)
+}
+
+func optionValues(options map[string]string, focused string) []any {
+	out := []any{}
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		o := map[string]any{"name": name, "type": 3, "value": options[name]}
+		if name == focused {
+			o["focused"] = true
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// Suggestions are what the bot offers a person who has typed so much of an option, given the other options. It fails when
+// the command has no such option that can be completed, or when nothing came in time.
+func (s *Server) Suggestions(ctx context.Context, user, channel, option, typed string, others map[string]string) ([]Choice, error) {
+	s.mu.Lock()
+	if !slices.ContainsFunc(s.options, func(o commandOption) bool { return o.Name == option && o.Autocomplete }) {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("discordfake: the command has no option %q that is completed", option)
+	}
+	options := map[string]string{option: typed}
+	maps.Copy(options, others)
+	i := s.interactionLocked(channel, user, nil)
+	i.completing = true
+	event := s.interactionEventLocked(i, 4, map[string]any{"id": "1", "name": "atl", "type": 1, "options": optionValues(options, option)})
+	s.mu.Unlock()
+	if err := s.interact(event); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.AnswerWithin)
+	defer cancel()
+	err := s.Wait(ctx, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return i.answered })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return i.choices, err
 }
 
 // Mention writes a message that names the bot, in a channel or thread.

@@ -2,6 +2,7 @@ package discordfake
 
 import (
 	"fmt"
+	"regexp"
 	"unicode/utf8"
 )
 
@@ -199,6 +200,63 @@ func checkRows(rows []row) *refusal {
 				return invalid("components: custom_id: cannot be duplicated")
 			}
 			ids[b.CustomID] = true
+		}
+	}
+	return nil
+}
+
+// Choice is a suggestion for an option.
+type Choice struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+func checkChoices(choices []Choice) *refusal {
+	if len(choices) > maxOptions {
+		return invalid("choices: must be %d or fewer", maxOptions)
+	}
+	for _, c := range choices {
+		if c.Name == "" || runes(c.Name) > maxOption {
+			return invalid("choices: name: must be between 1 and %d in length", maxOption)
+		}
+		if c.Value == "" || runes(c.Value) > maxOption {
+			return invalid("choices: value: must be between 1 and %d in length", maxOption)
+		}
+	}
+	return nil
+}
+
+// commandOption is one that a command takes.
+type commandOption struct {
+	Type         int      `json:"type"`
+	Name         string   `json:"name"`
+	Description  string   `json:"description"`
+	Autocomplete bool     `json:"autocomplete"`
+	Choices      []Choice `json:"choices"`
+}
+
+// optionName is what an option may be called.
+var optionName = regexp.MustCompile(`^[-_\p{Ll}\p{N}]{1,32}$`)
+
+func checkCommandOptions(options []commandOption) *refusal {
+	if len(options) > maxOptions {
+		return invalid("options: must be %d or fewer", maxOptions)
+	}
+	names := map[string]bool{}
+	for _, o := range options {
+		switch {
+		case !optionName.MatchString(o.Name):
+			return invalid("options: name: %q", o.Name)
+		case names[o.Name]:
+			return invalid("options: name: %q is taken", o.Name)
+		case o.Description == "" || runes(o.Description) > maxDirections:
+			return invalid("options: description: must be between 1 and %d in length", maxDirections)
+		case o.Autocomplete && (o.Type != 3 && o.Type != 4 && o.Type != 10 || len(o.Choices) > 0):
+			return invalid("options: autocomplete: not with this type, nor with choices")
+		}
+		names[o.Name] = true
+		if refused := checkChoices(o.Choices); refused != nil {
+			return refused
 		}
 	}
 	return nil

@@ -141,6 +141,102 @@ func fields(n, length int) []any {
 	return out
 }
 
+func TestSuggestionsAreRefusedBeyondTheirLimits(t *testing.T) {
+	s := New(Config{AnswerWithin: 100 * time.Millisecond})
+	defer s.Close()
+	open := func(completing bool) string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		i := s.interactionLocked(Ops, Mia, nil)
+		i.completing = completing
+		return "/interactions/" + i.id + "/" + i.token + "/callback"
+	}
+	choices := func(n, name, value int) obj {
+		out := []any{}
+		for range n {
+			out = append(out, obj{"name": x(name), "value": x(value)})
+		}
+		return obj{"type": 8, "data": obj{"choices": out}}
+	}
+	for name, c := range map[string]struct{ fits, breaks obj }{
+		"25 choices":         {choices(25, 1, 1), choices(26, 1, 1)},
+		"none is a list too": {choices(0, 0, 0), obj{"type": 8, "data": obj{}}},
+		"100 of a name":      {choices(1, 100, 1), choices(1, 101, 1)},
+		"a name":             {choices(1, 1, 1), choices(1, 0, 1)},
+		"100 of a value":     {choices(1, 1, 100), choices(1, 1, 101)},
+		"suggestions alone":  {choices(1, 1, 1), obj{"type": 4, "data": obj{"content": "c"}}},
+	} {
+		if status, answer := send(t, s, open(true), c.fits); status != 204 {
+			t.Errorf("%s: what fits is refused: %d %v", name, status, answer)
+		}
+		if status, _ := send(t, s, open(true), c.breaks); status != 400 {
+			t.Errorf("%s: what does not fit is taken: %d", name, status)
+		}
+	}
+	if status, _ := send(t, s, open(false), choices(1, 1, 1)); status != 400 {
+		t.Errorf("suggestions answer a command: %d", status)
+	}
+	before := len(s.Faults())
+	open(true)
+	for begun := time.Now(); len(s.Faults()) == before; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begun) > 5*time.Second {
+			t.Fatal("suggestions that never came are no fault")
+		}
+	}
+}
+
+func TestCommandsAreRefusedBeyondTheirLimits(t *testing.T) {
+	s := New(Config{})
+	defer s.Close()
+	put := func(options ...any) int {
+		t.Helper()
+		body, err := json.Marshal([]any{obj{"name": "atl", "description": "d", "options": options}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL()+"/applications/1/commands", strings.NewReader(string(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bot "+BotToken)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	option := func(name string, more obj) obj {
+		o := obj{"type": 3, "name": name, "description": "d"}
+		for k, v := range more {
+			o[k] = v
+		}
+		return o
+	}
+	var many []any
+	for i := range 26 {
+		many = append(many, option(fmt.Sprint("o", i), nil))
+	}
+	if status := put(many[:25]...); status != 200 {
+		t.Errorf("25 options are refused: %d", status)
+	}
+	for name, options := range map[string][]any{
+		"25 options":               many,
+		"a name in lower case":     {option("Cluster", nil)},
+		"32 of a name":             {option(strings.Repeat("n", 33), nil)},
+		"a name once":              {option("a", nil), option("a", nil)},
+		"100 of a description":     {option("a", obj{"description": x(101)})},
+		"completion of text":       {option("a", obj{"type": 5, "autocomplete": true})},
+		"completion or choices":    {option("a", obj{"autocomplete": true, "choices": []any{obj{"name": "n", "value": "v"}}})},
+		"choices within limits":    {option("a", obj{"choices": []any{obj{"name": x(101), "value": "v"}}})},
+		"a description altogether": {option("a", obj{"description": ""})},
+	} {
+		if status := put(options...); status != 400 {
+			t.Errorf("%s: more is taken: %d", name, status)
+		}
+	}
+}
+
 func TestAChannelTakesABurstAndThenWaits(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	s := New(Config{Now: func() time.Time { return now }, Burst: 2})
