@@ -812,3 +812,60 @@ func TestDiscordCompletesWhatIsThereForThoseWhoMaySeeIt(t *testing.T) {
 	s.do(d.SlashWith(discordfake.Ken, discordfake.Ops, map[string]string{"text": "how is it doing?", "workload": "deployment/" + name}))
 	s.expect(theKen, "deployment/"+name+" · "+flowCluster, "risk 0")
 }
+
+func TestSlacksAssistantsThreadIsTheSameConversation(t *testing.T) {
+	slackRoom := newSlackScreen(t).(slackScreen)
+	s := newScene(t, slackRoom)
+	name := s.healthy(0)
+	a, err := slackRoom.OpenAssistant(mia, ops)
+	s.do(err)
+	until := func(what string, ready func() bool) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		if err := slackRoom.Wait(ctx, ready); err != nil {
+			t.Fatalf("%s: %v; there is %+v and\n%+v", what, err, slackRoom.Assistant(a.Channel, a.Thread), slackRoom.Thread(a.Channel, a.Thread))
+		}
+	}
+	said := func(words ...string) (found slackfake.Message) {
+		t.Helper()
+		until(fmt.Sprintf("nobody saw %q", words), func() bool {
+			for _, m := range slackRoom.Thread(a.Channel, a.Thread) {
+				if !m.Streaming && m.User == slackfake.BotUser && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(flat(m.Text()), w) }) {
+					found = m
+					return true
+				}
+			}
+			return false
+		})
+		return found
+	}
+	say := func(text string) {
+		t.Helper()
+		_, err := slackRoom.Reply(mia, a.Channel, a.Thread, text)
+		s.do(err)
+	}
+	said("I watch "+flowCluster, "Nothing that changes a cluster runs before somebody has approved it.")
+	suggested := func(title string) bool {
+		return slices.ContainsFunc(slackRoom.Assistant(a.Channel, a.Thread).Suggestions, func(x slackfake.Suggestion) bool { return strings.HasPrefix(x.Title, title) })
+	}
+	until("no suggestions", func() bool { return suggested("What is wrong?") && suggested("What waits for approval") })
+	say("how is " + name + " doing?")
+	if m := said(name, "Answering without the model"); m.Parts == 0 {
+		t.Errorf("the answer was not streamed: %+v", m)
+	}
+	if got := slackRoom.Assistant(a.Channel, a.Thread).Title; got != "how is "+name+" doing?" {
+		t.Errorf("the thread is called %q", got)
+	}
+	// A message opens no form, so a button is offered that does.
+	say("scale " + name)
+	m := said("How many replicas?")
+	s.do(slackRoom.Click(mia, m, "Choose replicas…"))
+	s.fills(theMia, []string{"How many replicas?", "deployment/" + name}, [2]string{"replicas", "7"})
+	said("Proposed by Mia: scale deployment/"+name+" to 7", "accepted by the API server")
+
+	s.do(s.w.inject("bad-rollout", time.Second))
+	s.becomes(theMia, "INC-1", flowCluster+" / "+s.place, "Likely cause")
+	s.do(slackRoom.LookAt(mia, a, "C0OTHER"))
+	until("the incident is not suggested", func() bool { return suggested("Why INC-1: ") })
+}

@@ -40,6 +40,10 @@ func (b *Bot) Handle(ctx context.Context, in Inbound, r Responder) {
 		b.log.Info("stranger ignored", "person", in.Person.ID)
 		return
 	}
+	if in.Kind == Opened || in.Kind == Moved {
+		b.greet(ctx, in, r)
+		return
+	}
 	if in.Place.Thread != "" && in.Kind != Click && in.Kind != Submit { // a click says itself what it is about
 		defer b.takeTurn(ctx, in.Place)()
 	}

@@ -25,6 +25,8 @@ const (
 	Reply                    // a message in a thread that the bot takes part in
 	Click                    // a button, or one of a list; Action and Subject are set
 	Submit                   // a prompt that was filled in; Action, Subject and Values are set
+	Opened                   // a person opened a conversation with the bot, and said nothing yet
+	Moved                    // the same person looks at something else beside an open conversation
 	Complete                 // a person types one of a command's options, and wants to see what there is; Field and Text are set
 )
 
@@ -100,7 +102,8 @@ type Responder interface {
 
 // Suggester is a Responder that can offer what a person may say next.
 type Suggester interface {
-	// Suggest offers the choices, best first; none is an answer too. The surface shows as many as it can.
+	// Suggest offers the choices, best first, of a field that is being typed, or of what to begin a conversation with; none is
+	// an answer too. The surface shows as many as it can.
 	Suggest(ctx context.Context, choices []Choice) error
 }
 

@@ -54,6 +54,13 @@ type messageEvent struct {
 	Edited      *struct {
 		TS string `json:"ts"`
 	} `json:"edited"`
+	EventTS string `json:"event_ts"`
+	// Assistant is of assistant_thread_started and assistant_thread_context_changed.
+	Assistant struct {
+		UserID    string `json:"user_id"`
+		ChannelID string `json:"channel_id"`
+		ThreadTS  string `json:"thread_ts"`
+	} `json:"assistant_thread"`
 }
 
 // decodeEvent reads an Events API delivery. It returns nil without an error for everything that is not a person
@@ -64,6 +71,20 @@ func decodeEvent(payload []byte, self identity) (*heard, error) {
 		return nil, fmt.Errorf("decode event: %w", err)
 	}
 	e := c.Event
+	if a := e.Assistant; c.Type == "event_callback" && c.EventID != "" && a.UserID != "" && a.ChannelID != "" && a.ThreadTS != "" {
+		h := &heard{user: a.UserID, direct: true, in: bot.Inbound{
+			ID: c.EventID, Place: bot.Place{Surface: "slack", Channel: a.ChannelID, Thread: a.ThreadTS}, At: tsTime(e.EventTS),
+		}}
+		switch e.Type {
+		case "assistant_thread_started":
+			h.in.Kind = bot.Opened
+			return h, nil
+		case "assistant_thread_context_changed":
+			h.in.Kind = bot.Moved
+			return h, nil
+		}
+		return nil, nil
+	}
 	if c.Type != "event_callback" || e.Channel == "" || e.TS == "" || c.EventID == "" {
 		return nil, nil
 	}

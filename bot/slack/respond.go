@@ -31,6 +31,7 @@ type responder struct {
 	*heard
 
 	shown       bool // Working shows something
+	told        bool // Working shows it as the thread's status, which clears itself
 	placeholder bot.Ref
 	shownAt     time.Time
 	uses        int // of the response URL
@@ -42,8 +43,15 @@ func (r *responder) slashed() bool { return r.in.Kind == bot.Slash && r.response
 // Working shows the step in one message that later steps, and then the answer, replace.
 func (r *responder) Working(ctx context.Context, step string) error {
 	now := r.s.cfg.Now()
-	if r.shown && now.Sub(r.shownAt) < workingEvery {
+	if (r.shown || r.told) && now.Sub(r.shownAt) < workingEvery {
 		return nil
+	}
+	if r.assisted() {
+		r.title(ctx)
+		if r.status(ctx, step) {
+			r.told, r.shownAt = true, now
+			return nil
+		}
 	}
 	m := message.Message{Footer: "⏳ " + step}
 	var err error
@@ -93,6 +101,14 @@ func (r *responder) Answer(ctx context.Context, m message.Message) error {
 
 func (r *responder) answer(ctx context.Context, m message.Message) error {
 	private := m.Private && !r.direct
+	if r.assisted() && r.placeholder.Message == "" {
+		r.title(ctx)
+		err := r.stream(ctx, m)
+		if err == nil || !errors.Is(err, errNotStreamed) {
+			return err
+		}
+		r.s.log.Info("an answer is not streamed", "err", err)
+	}
 	switch {
 	case r.slashed() && private:
 		if err := r.respond(ctx, m, true); err == nil {

@@ -23,6 +23,8 @@ type Message struct {
 	Metadata    json.RawMessage
 	Only        string // the one person who sees it, "" for everyone
 	Edits       int
+	Streaming   bool // it is still being written
+	Parts       int  // in how many it was streamed
 	Files       []File
 	Reactions   []string
 }
