@@ -219,7 +219,6 @@ func (w *world) drive(ctx context.Context, speed float64, pauses bool, p *player
 		return nil
 	case <-w.agent.Synced():
 	}
-	const step = time.Second
 	next := time.Now()
 	for ctx.Err() == nil {
 		if pauses && w.waiting(ctx) {
@@ -229,36 +228,42 @@ func (w *world) drive(ctx context.Context, speed float64, pauses bool, p *player
 			}
 			continue
 		}
-		if w.running(ctx) && !sleep(ctx, 20*time.Millisecond) { // a command under way is done in real time
-			return nil
+		now, err := w.second(ctx)
+		if err != nil {
+			return err
 		}
-		now := w.clock.advance(step)
-		w.shop.Step(now)
-		if now.Unix()%10 == 0 {
-			if err := w.tick(ctx, now); err != nil {
+		if p != nil && now.Unix()%10 == 0 {
+			if err := p.act(ctx, now); err != nil {
 				return err
-			}
-			if p != nil {
-				if err := p.act(ctx, now); err != nil {
-					return err
-				}
-			}
-		} else {
-			select {
-			case <-w.core.engine.Woken():
-				w.evaluate(ctx, now)
-			default:
 			}
 		}
 		if speed <= 0 {
 			continue
 		}
-		next = next.Add(time.Duration(float64(step) / speed))
+		next = next.Add(time.Duration(float64(time.Second) / speed))
 		if !sleep(ctx, time.Until(next)) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// second moves everything on by one second of simulated time.
+func (w *world) second(ctx context.Context) (time.Time, error) {
+	if w.running(ctx) && !sleep(ctx, 20*time.Millisecond) { // a command under way is done in real time
+		return w.clock.Now(), nil
+	}
+	now := w.clock.advance(time.Second)
+	w.shop.Step(now)
+	if now.Unix()%10 == 0 {
+		return now, w.tick(ctx, now)
+	}
+	select {
+	case <-w.core.engine.Woken():
+		w.evaluate(ctx, now)
+	default:
+	}
+	return now, nil
 }
 
 // tick samples the telemetry, waits until the engine has it, and evaluates.

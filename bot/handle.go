@@ -28,6 +28,10 @@ import (
 
 // Handle takes one thing that a person did and answers it. It is the Handler of every surface.
 func (b *Bot) Handle(ctx context.Context, in Inbound, r Responder) {
+	if in.Kind == Complete {
+		b.complete(ctx, in, r)
+		return
+	}
 	if first, err := b.cfg.Store.FirstSeen(ctx, in.ID, b.cfg.Now()); err != nil {
 		b.log.Error("inbound event not recorded", "err", err)
 	} else if !first {
@@ -35,6 +39,10 @@ func (b *Bot) Handle(ctx context.Context, in Inbound, r Responder) {
 	}
 	if b.cfg.Engine.People.Highest(in.Person) == people.Nobody {
 		b.log.Info("stranger ignored", "person", in.Person.ID)
+		return
+	}
+	if in.Kind == Opened || in.Kind == Moved {
+		b.greet(ctx, in, r)
 		return
 	}
 	if in.Place.Thread != "" && in.Kind != Click && in.Kind != Submit { // a click says itself what it is about
@@ -165,6 +173,13 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 	}
 	text := strings.TrimSpace(in.Text)
 	text = strings.TrimSpace(strings.TrimPrefix(text, "/atl"))
+	if in.About != (tools.About{}) {
+		var err error
+		if text, err = b.cfg.Tools.Point(text, in.About); err != nil {
+			return nil, err
+		}
+		in.Text, caller.Question = text, text
+	}
 	switch strings.ToLower(text) {
 	case "":
 		return b.home(ctx, caller)
@@ -180,8 +195,8 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 		if err == nil {
 			return b.run(ctx, in, caller, tool, args)
 		}
-		if in.Kind == Slash || strings.Contains(text, " -") {
-			return nil, err
+		if in.Kind == Slash || strings.Contains(text, " -") || tool == "scale" {
+			return b.lacking(ctx, in, r, caller, tool, args, err)
 		}
 		// "scale is a problem, why?" begins with a verb and is none: it is a question.
 	}
@@ -190,10 +205,16 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 
 // run calls one tool and shows its answer.
 func (b *Bot) run(ctx context.Context, in Inbound, caller tools.Caller, tool string, args json.RawMessage) (*message.Message, error) {
-	res, err := b.cfg.Tools.Call(ctx, caller, tool, args)
+	return b.runFrom(ctx, in, caller, tools.Option{Tool: tool, Args: args})
+}
+
+// runFrom is run for what a button stands for, which may be a later page of the answer.
+func (b *Bot) runFrom(ctx context.Context, in Inbound, caller tools.Caller, o tools.Option) (*message.Message, error) {
+	res, err := b.cfg.Tools.Call(ctx, caller, o.Tool, o.Args)
 	if err != nil {
 		return nil, err
 	}
+	res.From = o.From
 	mem := b.recall(ctx, in.Place)
 	mem.Turns = append(mem.Turns, assistant.Turn{Person: true, Text: in.Text, By: in.Person.ID}, assistant.Turn{Text: res.Headline})
 	if res.Cluster != "" {
@@ -415,7 +436,9 @@ func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.C
 	case card.ActAck:
 		return about("acknowledge")
 	case card.ActSilence:
-		return about("silence")
+		return b.silence(ctx, in, r, caller)
+	case card.ActFill:
+		return b.fill(ctx, in, r, caller)
 	case card.ActFix:
 		return about("suggest_fix")
 	case card.ActRight:
@@ -436,17 +459,15 @@ func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.C
 		in.Kind = Direct
 		return b.answer(ctx, in, r)
 	case card.ActChoice:
-		raw, err := b.cfg.Store.Choice(ctx, in.Subject)
+		o, err := b.chosen(ctx, in.Subject)
 		if err != nil {
-			b.log.Info("choice not found", "err", err)
-			return nil, &tools.Problem{Sentence: "That button is too old.", Remedy: "Ask again."}
-		}
-		var o tools.Option
-		if err := json.Unmarshal(raw, &o); err != nil {
-			return nil, fmt.Errorf("stored choice: %w", err)
+			return nil, err
 		}
 		in.Text, caller.Question = o.Label, o.Label
-		return b.run(ctx, in, caller, o.Tool, o.Args)
+		if lacks := b.cfg.Tools.Lacks(o.Tool, o.Args); len(lacks) > 0 {
+			return b.lacking(ctx, in, r, caller, o.Tool, o.Args, nil)
+		}
+		return b.runFrom(ctx, in, caller, o)
 	case card.ActDiff:
 		x, err := b.cfg.Engine.Desk.Get(ctx, in.Subject)
 		if err != nil {
@@ -470,15 +491,8 @@ func (b *Bot) approve(ctx context.Context, in Inbound, r Responder, caller tools
 		return nil, err
 	}
 	if x.Class == command.W3 && in.Kind == Click && x.State == command.Proposed {
-		p, kind := phrase.For(caller.Lang), x.Command.Target.Kind
-		if x.Command.Bulk() {
-			kind = "Namespace"
-		}
-		return nil, r.Ask(ctx, Prompt{
-			Title: p.Sprintf("Type the name"), Label: p.Sprintf("Name of the %s", strings.ToLower(kind)),
-			Hint: x.Command.Typed(), Action: card.ActApprove, Subject: x.ID,
-		})
+		return nil, r.Ask(ctx, namePrompt(x, caller.Lang))
 	}
-	_, err = b.cfg.Engine.Desk.Approve(ctx, in.Subject, in.Person, strings.TrimSpace(in.Text))
+	_, err = b.cfg.Engine.Desk.Approve(ctx, in.Subject, in.Person, in.Values["name"])
 	return nil, err
 }

@@ -324,10 +324,10 @@ func TestADestructiveApprovalAsksForTheName(t *testing.T) {
 		o.ok(o.engine.People.Grant(t.Context(), people.Grant{Subject: ken.ID, Role: people.Operator, By: mia.ID}))
 		click := bot.Inbound{Kind: bot.Click, Person: ken, Action: card.ActApprove, Subject: "p3"}
 		r := o.say(click)
-		if len(r.prompts) != 1 || r.prompts[0].Hint != "worker-3" || r.prompts[0].Action != card.ActApprove || r.prompts[0].Subject != "p3" || len(r.answers) != 0 {
+		if len(r.prompts) != 1 || r.prompts[0].Fields[0].Hint != "worker-3" || r.prompts[0].Action != card.ActApprove || r.prompts[0].Subject != "p3" || len(r.answers) != 0 {
 			t.Fatalf("asked %+v, answered %+v", r.prompts, r.answers)
 		}
-		click.Kind, click.Text = bot.Submit, "worker-4"
+		click.Kind, click.Values = bot.Submit, map[string]string{"name": "worker-4"}
 		if got := o.say(click); len(got.answers) != 1 || len(got.prompts) != 0 {
 			t.Errorf("a wrong name was answered with %+v", got)
 		}

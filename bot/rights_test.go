@@ -35,6 +35,7 @@ var buttons = map[string]people.Role{
 	card.ActReject:   people.Operator,
 	card.ActUndo:     people.Operator,
 	card.ActChoice:   people.Operator, // here a stored restart, found under another person's question
+	card.ActFill:     people.Operator, // here a stored scaling that lacks its replicas
 	card.ActSay:      people.Operator, // here a restart
 }
 
@@ -141,6 +142,10 @@ func TestNoButtonIsReachableBeyondARole(t *testing.T) {
 					case action == card.ActChoice:
 						var err error
 						subject, err = o.db.PutChoice(t.Context(), []byte(`{"label":"restart","tool":"rollout_restart","args":{"target":"deployment/payments"}}`), time.Now())
+						o.ok(err)
+					case action == card.ActFill:
+						var err error
+						subject, err = o.db.PutChoice(t.Context(), []byte(`{"label":"scale","tool":"scale","args":{"target":"deployment/payments"}}`), time.Now())
 						o.ok(err)
 					}
 					in := bot.Inbound{ID: fmt.Sprint("click-", n), Kind: bot.Click, Person: soul.person, Action: action, Subject: subject, Place: bot.Place{Surface: surface, Channel: "ops"}}

@@ -5,11 +5,13 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/tools"
 )
 
 // Kind says how a person spoke.
@@ -17,12 +19,15 @@ type Kind int
 
 // The kinds.
 const (
-	Slash   Kind = iota + 1 // a slash command; Text is what stands behind it
-	Mention                 // the bot was named in a channel; Text has the mention removed
-	Direct                  // a direct message, or a line typed at the terminal
-	Reply                   // a message in a thread that the bot takes part in
-	Click                   // a button; Action and Subject are set
-	Submit                  // a typed prompt; Action, Subject and Text are set
+	Slash    Kind = iota + 1 // a slash command; Text is what stands behind it
+	Mention                  // the bot was named in a channel; Text has the mention removed
+	Direct                   // a direct message, or a line typed at the terminal
+	Reply                    // a message in a thread that the bot takes part in
+	Click                    // a button, or one of a list; Action and Subject are set
+	Submit                   // a prompt that was filled in; Action, Subject and Values are set
+	Opened                   // a person opened a conversation with the bot, and said nothing yet
+	Moved                    // the same person looks at something else beside an open conversation
+	Complete                 // a person types one of a command's options, and wants to see what there is; Field and Text are set
 )
 
 // Place is where messages go: a channel, or a thread in it when Thread is set.
@@ -49,6 +54,9 @@ type Inbound struct {
 	Place   Place
 	Message Ref // of a Click: the message that holds the button
 	Text    string
+	Values  map[string]string // of a Submit: what each field of the prompt holds, by its name
+	About   tools.About       // of a Slash and a Complete: what the command's options name beside its words
+	Field   string            // of a Complete: which of About is being typed
 	// Mentioned gives the id of each person and group that Text names the platform's own way: "@mia" → "slack:U123".
 	Mentioned map[string]string
 	Action    string
@@ -57,11 +65,28 @@ type Inbound struct {
 	At        time.Time
 }
 
-// Prompt asks a person to type something, in a modal where the surface has one.
+// Prompt asks a person to fill in a form, in a modal where the surface has one, else line by line.
 type Prompt struct {
-	Title, Label, Hint string
-	Action, Subject    string // of the Submit that answers it
+	Title           string
+	Submit, Cancel  string // what its two buttons say, where the surface lets us name them
+	Fields          []Field
+	Action, Subject string // of the Submit that answers it
 }
+
+// Field is one thing that a Prompt asks for. At most five fit every surface.
+type Field struct {
+	Name        string // its key in Inbound.Values
+	Label, Hint string
+	Choices     []Choice // one of these is chosen, at most 25; none: a line is typed
+	Value       string   // what stands there at first; of Choices the Value of one
+	Optional    bool     // it may be left empty
+}
+
+// Choice is one of a Field's.
+type Choice struct{ Label, Value string }
+
+// ErrNoPrompt is what Ask returns, wrapped, where no prompt can open: a platform opens one upon a click or a command alone.
+var ErrNoPrompt = errors.New("no prompt can open here")
 
 // Responder answers one Inbound where it was made. The surface has acknowledged it already: there is no deadline.
 // Methods may be called from one goroutine at a time.
@@ -70,8 +95,16 @@ type Responder interface {
 	Working(ctx context.Context, step string) error
 	// Answer delivers the final answer and clears what Working showed. Private messages reach the person alone.
 	Answer(ctx context.Context, m message.Message) error
-	// Ask opens a prompt. It is valid only while the platform's trigger lives, seconds after a click.
+	// Ask opens a prompt. It is valid only while the platform's trigger lives, seconds after a click or a command; where
+	// there never was one it returns ErrNoPrompt.
 	Ask(ctx context.Context, p Prompt) error
+}
+
+// Suggester is a Responder that can offer what a person may say next.
+type Suggester interface {
+	// Suggest offers the choices, best first, of a field that is being typed, or of what to begin a conversation with; none is
+	// an answer too. The surface shows as many as it can.
+	Suggest(ctx context.Context, choices []Choice) error
 }
 
 // Handler takes what people do. It is called concurrently, and returns when the answer is delivered.

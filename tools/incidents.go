@@ -203,12 +203,16 @@ func decide(ctx context.Context, e *engine.Engine, caller Caller, tool, id strin
 
 // decides refuses who is no operator where an incident is, and writes down who decided about it: an operator of another
 // namespace must not make this one's alarms quiet.
-func decides(ctx context.Context, e *engine.Engine, caller Caller, i *incident.Incident, action string) error {
+func decides(ctx context.Context, e *engine.Engine, caller Caller, i *incident.Incident, action, reason string) error {
 	if role := e.People.RoleOf(caller.Person, i.Cluster, i.Namespace); role < people.Operator {
 		p := phrase.For(caller.Lang)
 		return &Problem{Sentence: p.Sprintf("Only an operator of %s decides about %s, and you are %s there.", placeOf(i), i.ID, role), Remedy: p.Sprintf("Ask an admin: grants lists them.")}
 	}
-	_, err := e.Audit.Append(ctx, caller.Person, action, i.Cluster, i.ID, map[string]string{"question": caller.Question})
+	detail := map[string]string{"question": caller.Question}
+	if reason != "" {
+		detail["reason"] = reason
+	}
+	_, err := e.Audit.Append(ctx, caller.Person, action, i.Cluster, i.ID, detail)
 	return err
 }
 
@@ -457,7 +461,7 @@ func ackTool(e *engine.Engine) (Tool, error) {
 		if err != nil || which != nil {
 			return which, err
 		}
-		if err := decides(ctx, e, caller, i, "incident.acknowledged"); err != nil {
+		if err := decides(ctx, e, caller, i, "incident.acknowledged", ""); err != nil {
 			return nil, err
 		}
 		if err := e.Incidents.Acknowledge(ctx, i.ID, caller.Person.Name, e.Now()); err != nil {
@@ -471,8 +475,10 @@ func silenceTool(e *engine.Engine) (Tool, error) {
 	type args struct {
 		ID  string `json:"id,omitempty" jsonschema:"incident id; the thread's when left out"`
 		For string `json:"for,omitempty" jsonschema:"how long; 1h when left out, at most 168h"`
+
+		Reason string `json:"reason,omitempty" jsonschema:"why, as the person said it"`
 	}
-	s := shape{name: "silence", verb: "silence", usage: "silence [INCIDENT] [--for 1h]", pos: []string{"id"}, role: people.Operator}
+	s := shape{name: "silence", verb: "silence", usage: "silence [INCIDENT] [--for 1h] [--reason WHY]", pos: []string{"id"}, role: people.Operator}
 	return define(s, func(ctx context.Context, caller Caller, a args) (*Result, error) {
 		span, err := duration(a.For, time.Hour)
 		if err != nil {
@@ -485,11 +491,11 @@ func silenceTool(e *engine.Engine) (Tool, error) {
 		if err != nil || which != nil {
 			return which, err
 		}
-		till := e.Now().Add(span)
-		if err := decides(ctx, e, caller, i, "incident.silenced"); err != nil {
+		till, reason := e.Now().Add(span), strings.Join(strings.Fields(Clean(a.Reason)), " ")
+		if err := decides(ctx, e, caller, i, "incident.silenced", reason); err != nil {
 			return nil, err
 		}
-		if err := e.Quiet(ctx, i, till, caller.Person); err != nil {
+		if err := e.Quiet(ctx, i, till, caller.Person, reason); err != nil {
 			return nil, err
 		}
 		p := phrase.For(caller.Lang)

@@ -29,7 +29,8 @@ type positional interface{ positions() []string }
 func (t *typed[A]) positions() []string { return t.pos }
 
 // ParseLine reads a command line such as "logs payments -n shop --tail 50" into a call. ok is false when the first
-// word is no tool's verb: then the text is a question, not a command.
+// word is no tool's verb: then the text is a question, not a command. A line that lacks something comes with its error and
+// with the call as far as it goes.
 func (r *Registry) ParseLine(line string) (tool string, args json.RawMessage, ok bool, err error) {
 	words, err := split(line)
 	if err != nil {
@@ -116,7 +117,8 @@ func (r *Registry) ParseLine(line string) (tool string, args json.RawMessage, ok
 	}
 	for _, need := range schema.Required {
 		if _, given := out[need]; !given {
-			return "", nil, true, &Problem{Sentence: fmt.Sprintf("%s needs %s.", spec.Verb, strings.ToUpper(need)), Remedy: "Usage: /atl " + spec.Usage}
+			partly, _ := json.Marshal(out) // strings, numbers and booleans
+			return spec.Name, partly, true, &Problem{Sentence: fmt.Sprintf("%s needs %s.", spec.Verb, strings.ToUpper(need)), Remedy: "Usage: /atl " + spec.Usage}
 		}
 	}
 	args, err = json.Marshal(out)

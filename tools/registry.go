@@ -109,7 +109,7 @@ func (r *Registry) Call(ctx context.Context, caller Caller, name string, args js
 		span.SetStatus(codes.Error, "")
 		return nil, r.explain(name, err)
 	}
-	res.Tool = name
+	res.Tool, res.Args = name, args
 	tidy(res)
 	return res, nil
 }
@@ -222,6 +222,19 @@ func Clean(s string) string {
 // Help lists the verbs that the caller may use, with their summaries.
 func (r *Registry) Help(caller Caller) []Spec {
 	return slices.DeleteFunc(r.Tools(caller), func(s Spec) bool { return s.Verb == "" })
+}
+
+// Lacks names the required arguments that a call does not give.
+func (r *Registry) Lacks(name string, args json.RawMessage) []string {
+	t := r.byName[name]
+	var given map[string]any
+	var schema struct {
+		Required []string `json:"required"`
+	}
+	if t == nil || json.Unmarshal(args, &given) != nil || json.Unmarshal(t.Spec().Schema, &schema) != nil {
+		return nil // the call itself says what is wrong
+	}
+	return slices.DeleteFunc(schema.Required, func(need string) bool { _, ok := given[need]; return ok })
 }
 
 // Verbs lists the words that begin a command, for completion.

@@ -74,11 +74,16 @@ type Option struct {
 	Label string          `json:"label"`
 	Tool  string          `json:"tool"`
 	Args  json.RawMessage `json:"args"`
+	From  int             `json:"from,omitempty"` // the row of its first table that is shown first
 }
 
 // Result is a tool's answer, in no surface's dialect. Figures in an answer to a person come from here and nowhere else.
 type Result struct {
-	Tool     string    `json:"tool"`
+	Tool string `json:"tool"`
+	// Args are what it was called with, and From is the row of its first table that is shown first: what turning the page takes.
+	Args json.RawMessage `json:"-"`
+	From int             `json:"-"`
+
 	Headline string    `json:"headline"` // its first line answers; names the cluster
 	Cluster  string    `json:"cluster,omitempty"`
 	Observed time.Time `json:"observed,omitzero"` // the oldest figure in it

@@ -103,7 +103,7 @@ func judgeTool(e *engine.Engine) (Tool, error) {
 		if i.Cause.Entity.IsZero() {
 			return nil, &Problem{Sentence: p.Sprintf("%s names no root cause yet.", i.ID), Remedy: p.Sprintf("Judge it when it does.")}
 		}
-		if err := decides(ctx, e, caller, i, "incident.judged"); err != nil {
+		if err := decides(ctx, e, caller, i, "incident.judged", ""); err != nil {
 			return nil, err
 		}
 		if i, err = e.Judge(ctx, i.ID, caller.Person, j); err != nil {

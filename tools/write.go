@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -113,6 +114,19 @@ func scaleTool(e *engine.Engine) (Tool, error) {
 			c.Replicas = a.Replicas
 			return nil
 		})
+}
+
+// Replicas finds the one workload that a call is about, and how many replicas it has; ok is false when that is not one.
+func (r *Registry) Replicas(caller Caller, args json.RawMessage) (what entity.Ref, n int32, ok bool) {
+	var o object
+	if json.Unmarshal(args, &o) != nil || o.Target == "" {
+		return entity.Ref{}, 0, false
+	}
+	c, found, err := resolve(r.engine, caller, o.Target, o.Namespace, o.Cluster, entity.Deployment, entity.StatefulSet)
+	if err != nil {
+		return entity.Ref{}, 0, false
+	}
+	return c.Ref(found), found.GetWorkload().GetDesired(), true
 }
 
 type rollbackArgs struct {

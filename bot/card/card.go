@@ -32,8 +32,12 @@ const (
 	ActDiff     = "proposal.diff"
 	ActUndo     = "proposal.undo"
 	ActChoice   = "choice"
-	ActSay      = "say" // subject: a command line of ours, such as "incidents"
+	ActFill     = "fill" // a stored choice whose call lacks what a form asks for
+	ActSay      = "say"  // subject: a command line of ours, such as "incidents"
 )
+
+// maxButtons is how many ways to resolve an ambiguity are buttons; more are a list.
+const maxButtons = 5
 
 // maxList is how many items of a long list are shown before "+N more".
 const maxList = 5
@@ -104,7 +108,7 @@ func short(items []string) string {
 	return s
 }
 
-// Result is a tool's answer. choice stores what a button stands for and gives its id.
+// Result is a tool's answer; a long table comes page by page. choice stores what a button stands for and gives its id.
 func Result(r *tools.Result, now time.Time, lang string, choice func(tools.Option) (string, error)) (msg.Message, error) {
 	p := phrase.For(lang)
 	m := msg.Message{Title: r.Headline, Private: r.Private}
@@ -128,13 +132,22 @@ func Result(r *tools.Result, now time.Time, lang string, choice func(tools.Optio
 	for _, c := range r.Charts {
 		m.Blocks = append(m.Blocks, Chart(c))
 	}
-	for _, t := range r.Tables {
+	var next []tools.Option
+	for i, t := range r.Tables {
 		if len(t.Rows) == 0 {
 			continue
 		}
-		const rows = 15
-		shown := t.Rows[:min(len(t.Rows), rows)]
-		m.Blocks = append(m.Blocks, msg.Table{Heading: t.Heading, Columns: t.Columns, Rows: shown, More: max(t.Total, len(t.Rows)) - len(shown)})
+		const page = 15
+		from := 0
+		if i == 0 && r.From < len(t.Rows) {
+			from = r.From
+		}
+		till := min(len(t.Rows), from+page)
+		m.Blocks = append(m.Blocks, msg.Table{Heading: t.Heading, Columns: t.Columns, Rows: t.Rows[from:till], More: max(t.Total, len(t.Rows)) - till})
+		if i == 0 && till < len(t.Rows) && r.Args != nil {
+			label := p.Sprintf("Rows %d to %d of %d", till+1, min(len(t.Rows), till+page), max(t.Total, len(t.Rows)))
+			next = append(next, tools.Option{Label: label, Tool: r.Tool, Args: r.Args, From: till})
+		}
 	}
 	for _, l := range r.Lists {
 		items := strings.Split(strings.TrimSpace(l.Body), "\n")
@@ -152,12 +165,16 @@ func Result(r *tools.Result, now time.Time, lang string, choice func(tools.Optio
 		m.Blocks = append(m.Blocks, msg.Code{Heading: t.Heading, Text: t.Body, Truncated: t.Truncated})
 	}
 	var buttons []msg.Button
-	for _, o := range slices.Concat(r.Options, r.Next) {
+	for _, o := range slices.Concat(r.Options, next, r.Next) {
 		id, err := choice(o)
 		if err != nil {
 			return m, err
 		}
 		buttons = append(buttons, msg.Button{Label: o.Label, Action: ActChoice, Subject: id})
+	}
+	if n := len(r.Options); n > maxButtons {
+		m.Blocks = append(m.Blocks, msg.Select{Placeholder: p.Sprintf("Choose one of %d", n), Options: buttons[:n]})
+		buttons = buttons[n:]
 	}
 	for len(buttons) > 0 {
 		n := min(4, len(buttons))
@@ -191,32 +208,32 @@ func Problem(sentence, remedy string) msg.Message {
 	return m
 }
 
-// Help lists what a person can ask, in three tables. Flags that nearly every command has are said once, beneath: with them
-// on each line no surface shows all lines.
+// Help lists what a person can ask, in three lists that no surface has to cut: how each command is written, and not what
+// it does, which HelpOn says. Flags that nearly every command has are said once, beneath.
 func Help(specs []tools.Spec, lang string) msg.Message {
 	p := phrase.For(lang)
-	columns := []string{p.Sprintf("COMMAND"), p.Sprintf("WHAT IT DOES")}
-	look := msg.Table{Heading: p.Sprintf("Ask"), Columns: columns}
-	act := msg.Table{Heading: p.Sprintf("Act (proposes; nothing runs without a click)"), Columns: columns}
-	rule := msg.Table{Heading: p.Sprintf("Roles and records"), Columns: columns}
+	groups := []struct {
+		heading string
+		lines   []string
+	}{{heading: p.Sprintf("Ask")}, {heading: p.Sprintf("Act (proposes; nothing runs without a click)")}, {heading: p.Sprintf("Roles and records")}}
 	common := strings.NewReplacer(" [-n NAMESPACE]", "", " [--cluster C]", "")
 	for _, s := range specs {
-		t := &look
+		g := &groups[0]
 		switch {
 		case s.Write:
-			t = &act
+			g = &groups[1]
 		case s.ByHand:
-			t = &rule
+			g = &groups[2]
 		}
-		t.Rows = append(t.Rows, []string{common.Replace(s.Usage), s.Summary})
+		g.lines = append(g.lines, common.Replace(s.Usage))
 	}
 	m := msg.Message{
-		Title: p.Sprintf("Ask me in plain words, or with a command."), Private: true, Blocks: []msg.Block{look},
-		Footer: p.Sprintf("Where it makes sense: -n NAMESPACE, --cluster CLUSTER. One command in full: help COMMAND."),
+		Title: p.Sprintf("Ask me in plain words, or with a command."), Private: true,
+		Footer: p.Sprintf("Where it makes sense: -n NAMESPACE, --cluster CLUSTER. What a command does: help COMMAND."),
 	}
-	for _, t := range []msg.Table{act, rule} {
-		if len(t.Rows) > 0 {
-			m.Blocks = append(m.Blocks, t)
+	for _, g := range groups {
+		if len(g.lines) > 0 {
+			m.Blocks = append(m.Blocks, msg.Code{Heading: g.heading, Text: strings.Join(g.lines, "\n")})
 		}
 	}
 	return m

@@ -71,7 +71,7 @@ func Incident(i *incident.Incident, silent bool, now time.Time, lang string) msg
 	}
 	look := []msg.Button{{Label: p.Sprintf("Timeline"), Action: ActTimeline, Subject: i.ID}}
 	if !quiet {
-		look = append(look, msg.Button{Label: p.Sprintf("Silence 1 h"), Action: ActSilence, Subject: i.ID})
+		look = append(look, msg.Button{Label: p.Sprintf("Silence…"), Action: ActSilence, Subject: i.ID})
 	}
 	m.Blocks = append(m.Blocks, msg.Actions{Buttons: act}, msg.Actions{Buttons: look})
 	return m

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bukahou/atlhyper/bot"
+	"github.com/bukahou/atlhyper/tools"
 )
 
 // heard is a decoded event before its place and person are known.
@@ -114,11 +115,13 @@ type wireInteraction struct {
 	Locale    string       `json:"locale"`
 	Message   *wireMessage `json:"message"`
 	Data      struct {
-		Name     string `json:"name"`
-		CustomID string `json:"custom_id"`
+		Name     string   `json:"name"`
+		CustomID string   `json:"custom_id"`
+		Values   []string `json:"values"` // of a list
 		Options  []struct {
-			Name  string `json:"name"`
-			Value any    `json:"value"`
+			Name    string `json:"name"`
+			Value   any    `json:"value"`
+			Focused bool   `json:"focused"` // of a completion: it is being typed
 		} `json:"options"`
 		Components []wireComponent `json:"components"`
 	} `json:"data"`
@@ -128,30 +131,33 @@ type wireInteraction struct {
 type wireComponent struct {
 	CustomID   string          `json:"custom_id"`
 	Value      string          `json:"value"`
+	Values     []string        `json:"values"` // of a list
 	Component  *wireComponent  `json:"component"`
 	Components []wireComponent `json:"components"`
 }
 
-// find gives the value of the input.
-func (c wireComponent) find(id string) string {
-	if c.CustomID == id {
-		return c.Value
+// gather takes the values of the inputs, by their names.
+func (c wireComponent) gather(values map[string]string) {
+	switch {
+	case c.CustomID == "":
+	case len(c.Values) > 0:
+		values[c.CustomID] = strings.TrimSpace(c.Values[0])
+	default:
+		values[c.CustomID] = strings.TrimSpace(c.Value)
 	}
 	if c.Component != nil {
-		return c.Component.find(id)
+		c.Component.gather(values)
 	}
 	for _, inner := range c.Components {
-		if v := inner.find(id); v != "" {
-			return v
-		}
+		inner.gather(values)
 	}
-	return ""
 }
 
 const (
-	interactionCommand = 2
-	interactionButton  = 3
-	interactionPrompt  = 5
+	interactionCommand  = 2
+	interactionButton   = 3
+	interactionComplete = 4
+	interactionPrompt   = 5
 )
 
 // decodeInteraction reads a command, a click or a prompt; nil without an error for anything else.
@@ -176,29 +182,47 @@ func decodeInteraction(payload []byte) (*heard, error) {
 		h.thread = m.Thread != nil || m.Flags&flagHasThread != 0
 	}
 	switch i.Type {
-	case interactionCommand:
+	case interactionCommand, interactionComplete:
 		if i.Data.Name != commandName {
 			return nil, nil
 		}
 		h.in.Kind = bot.Slash
+		if i.Type == interactionComplete {
+			h.in.Kind = bot.Complete
+		}
 		for _, o := range i.Data.Options {
-			if text, ok := o.Value.(string); ok && o.Name == optionName {
-				h.in.Text = strings.TrimSpace(text)
+			value, ok := o.Value.(string)
+			value = strings.TrimSpace(value)
+			switch {
+			case !ok:
+			case o.Focused:
+				h.in.Field, h.in.Text = o.Name, value
+			case o.Name == optionName && i.Type == interactionCommand:
+				h.in.Text = value
+			case o.Name == tools.FieldCluster:
+				h.in.About.Cluster = value
+			case o.Name == tools.FieldNamespace:
+				h.in.About.Namespace = value
+			case o.Name == tools.FieldWorkload:
+				h.in.About.Workload = value
 			}
 		}
 	case interactionButton, interactionPrompt:
 		h.in.Kind = bot.Click
-		action, subject, ok := strings.Cut(i.Data.CustomID, actionMark)
+		id := i.Data.CustomID
+		if strings.HasPrefix(id, selectAction+actionMark) && len(i.Data.Values) > 0 {
+			id = i.Data.Values[0]
+		}
+		action, subject, ok := strings.Cut(id, actionMark)
 		if !ok || action == "" {
 			return nil, fmt.Errorf("decode interaction: %q is not one of our buttons", i.Data.CustomID)
 		}
 		h.in.Action, h.in.Subject = action, subject
 		if i.Type == interactionPrompt {
 			h.in.Kind = bot.Submit
+			h.in.Values = map[string]string{}
 			for _, c := range i.Data.Components {
-				if v := c.find(promptInput); v != "" {
-					h.in.Text = strings.TrimSpace(v)
-				}
+				c.gather(h.in.Values)
 			}
 		}
 	default:

@@ -31,10 +31,11 @@ func TestPromptsOfBothKindsAreRead(t *testing.T) {
 	t.Parallel()
 	for name, components := range map[string]string{
 		"a label": `[{"type":18,"component":{"type":4,"custom_id":"text","value":" why "}}]`,
+		"a list":  `[{"type":18,"component":{"type":3,"custom_id":"text","values":["why"]}}]`,
 		"a row":   `[{"type":1,"components":[{"type":4,"custom_id":"text","value":"why"}]}]`,
 	} {
 		h, err := decodeInteraction([]byte(`{"id":"1","token":"t","type":5,"channel_id":"2","user":{"id":"3"},"data":{"custom_id":"a|b|c","components":` + components + `}}`))
-		if err != nil || h.in.Text != "why" || h.in.Action != "a" || h.in.Subject != "b|c" {
+		if err != nil || h.in.Values["text"] != "why" || h.in.Action != "a" || h.in.Subject != "b|c" {
 			t.Errorf("%s: %+v, %v", name, h, err)
 		}
 	}

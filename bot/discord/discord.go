@@ -24,6 +24,7 @@ import (
 	"github.com/bwmarrin/discordgo"
 
 	"github.com/bukahou/atlhyper/bot"
+	"github.com/bukahou/atlhyper/tools"
 )
 
 // Config says which application to be. BotToken is required.
@@ -211,6 +212,8 @@ func (d *Discord) signIn(ctx context.Context) (*discordgo.User, error) {
 const (
 	commandName = "atl"
 	optionName  = "text"
+	// completeWithin is how long suggestions may take: Discord shows none after 3 s.
+	completeWithin = 2500 * time.Millisecond
 )
 
 // register makes /atl the application's one command: in the guild, where it is there at once, or everywhere.
@@ -221,9 +224,19 @@ func (d *Discord) register(ctx context.Context, app string) error {
 		Options: []*discordgo.ApplicationCommandOption{{
 			Type: discordgo.ApplicationCommandOptionString, Name: optionName,
 			Description: "a question, or: incidents, pods, changes, help",
-		}},
+		}, completed(tools.FieldCluster, "which cluster it is about"),
+			completed(tools.FieldNamespace, "which namespace it is about"),
+			completed(tools.FieldWorkload, "which deployment, statefulset, daemonset or cronjob it is about"),
+		},
 	}}, discordgo.WithContext(ctx))
 	return err
+}
+
+// completed is an option whose values are suggested while it is typed.
+func completed(name, description string) *discordgo.ApplicationCommandOption {
+	return &discordgo.ApplicationCommandOption{
+		Type: discordgo.ApplicationCommandOptionString, Name: name, Description: description, Autocomplete: true,
+	}
 }
 
 // begin runs f as a handler's goroutine of the present session. It says false when none is serving.
@@ -270,6 +283,10 @@ func (d *Discord) take(kind string, payload []byte) bool {
 // answer finds out where and by whom the bot was spoken to and hands it to the core.
 func (d *Discord) answer(run *session, h *heard) {
 	ctx := run.ctx
+	if h.in.Kind == bot.Complete {
+		d.complete(run, h)
+		return
+	}
 	r := newResponder(ctx, d, run, h)
 	defer r.close()
 	ours, err := d.places.find(ctx, h)

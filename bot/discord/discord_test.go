@@ -18,6 +18,7 @@ import (
 	"github.com/bukahou/atlhyper/bot"
 	"github.com/bukahou/atlhyper/bot/discord/discordfake"
 	"github.com/bukahou/atlhyper/bot/message"
+	"github.com/bukahou/atlhyper/tools"
 )
 
 func TestMain(m *testing.M) {
@@ -263,19 +264,24 @@ func TestAButtonAndItsPrompt(t *testing.T) {
 		o := open(t, officeConfig{http: http, handle: func(ctx context.Context, in bot.Inbound, r bot.Responder) {
 			switch {
 			case in.Kind == bot.Click && in.Action == "proposal.reject":
-				if err := r.Ask(ctx, bot.Prompt{Title: "Why reject this proposal of Mia's, which took a while?", Label: "Reason", Hint: "one line", Action: "proposal.reason", Subject: in.Subject}); err != nil && ctx.Err() == nil { // the test may be over before the reply is in
+				if err := r.Ask(ctx, bot.Prompt{Title: "Why reject this proposal of Mia's, which took a while?", Fields: []bot.Field{
+					{Name: "reason", Label: "Reason", Hint: "one line"}, {Name: "note", Label: "Note", Optional: true},
+					{Name: "again", Label: "Ask again", Choices: []bot.Choice{{Label: "never", Value: "no"}, {Label: "in a week", Value: "168h"}}, Value: "no"},
+				}, Action: "proposal.reason", Subject: in.Subject}); err != nil && ctx.Err() == nil { // the test may be over before the reply is in
 					t.Error(err)
 				}
 			case in.Kind == bot.Click:
 				_ = r.Answer(ctx, message.Message{Title: "clicked " + in.Action + " " + in.Subject, Private: in.Action == "secret"})
 			case in.Kind == bot.Submit:
-				_ = r.Answer(ctx, message.Message{Title: "rejected " + in.Subject + ": " + in.Text})
+				_ = r.Answer(ctx, message.Message{Title: "rejected " + in.Subject + ": " + in.Values["reason"] + in.Values["note"] + " " + in.Values["again"]})
 			}
 		}})
 		card := message.Message{Tone: message.Proposal, Title: "Roll back payments", Blocks: []message.Block{message.Actions{Buttons: []message.Button{
 			{Label: "Roll back to v2.3.1", Action: "proposal.approve", Subject: "P-7", Style: message.Primary},
 			{Label: "Reject", Action: "proposal.reject", Subject: "P-7", Style: message.Danger},
 			{Label: "Whisper", Action: "secret", Subject: "x|y"},
+		}}, message.Select{Placeholder: "Which payments?", Options: []message.Button{
+			{Label: "payments in shop", Action: "choice", Subject: "c-6"}, {Label: "payments in refunds", Action: "choice", Subject: "c-7"},
 		}}}}
 		_, err := o.surface.Post(o.ctx, bot.Place{Surface: "discord", Channel: ops}, card, "k1", "P-7")
 		ok(t, err)
@@ -292,8 +298,65 @@ func TestAButtonAndItsPrompt(t *testing.T) {
 		ok(t, o.Click(ken, m, "Reject"))
 		ok(t, o.Wait(o.ctx, func() bool { _, open := o.Prompt(ken); return open }))
 		prompt, _ := o.Prompt(ken)
-		ok(t, o.Submit(ken, prompt, " too risky "))
-		o.expect(t, m.ID, "rejected P-7: too risky")
+		if err := o.Submit(ken, prompt, nil); err == nil {
+			t.Error("a field that is needed was left empty")
+		}
+		if err := o.Submit(ken, prompt, map[string]string{"reason": "r", "again": "perhaps"}); err == nil {
+			t.Error("something was chosen that is no choice")
+		}
+		for _, label := range []string{"Reason", "one line", "Note", "never", "in a week"} {
+			if !strings.Contains(prompt.Text(), label) {
+				t.Errorf("the prompt lacks %q:\n%s", label, prompt.Text())
+			}
+		}
+		ok(t, o.Submit(ken, prompt, map[string]string{"reason": " too risky ", "again": "168h"}))
+		o.expect(t, m.ID, "rejected P-7: too risky 168h")
+
+		ok(t, o.Choose(mia, m, "payments in refunds"))
+		o.expect(t, m.ID, "clicked choice c-7")
+		o.noFaults(t)
+	})
+}
+
+func TestOptionsAreCompletedWithinDiscordsLimits(t *testing.T) {
+	overBoth(t, func(t *testing.T, http bool) {
+		o := open(t, officeConfig{http: http, handle: func(ctx context.Context, in bot.Inbound, r bot.Responder) {
+			if in.Kind != bot.Complete {
+				_ = r.Answer(ctx, message.Message{Title: fmt.Sprintf("heard %s about %s %s %s", in.Text, in.About.Cluster, in.About.Namespace, in.About.Workload)})
+				return
+			}
+			var choices []bot.Choice
+			for i := range 40 {
+				choices = append(choices, bot.Choice{Label: fmt.Sprint(in.Text, i), Value: fmt.Sprint(in.Text, i)})
+			}
+			choices[1].Value = strings.Repeat("x", 101)
+			choices[2].Label = strings.Repeat("é", 200)
+			if in.Person.Stranger || in.Text == "nothing" {
+				choices = nil
+			}
+			if err := r.(bot.Suggester).Suggest(ctx, choices); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}})
+		got, err := o.Suggestions(o.ctx, mia, ops, "workload", "web-", map[string]string{"text": "logs", "cluster": "prod", "namespace": "shop"})
+		ok(t, err)
+		if len(got) != 25 || got[0].Value != "web-0" || got[1].Value != "web-2" || len([]rune(got[1].Name)) != 100 {
+			t.Errorf("suggested %+v", got)
+		}
+		in := o.in(t, 0)
+		want := tools.About{Cluster: "prod", Namespace: "shop"}
+		if in.Kind != bot.Complete || in.Field != "workload" || in.Text != "web-" || in.About != want || in.Person.ID != "discord:"+mia || in.Person.Stranger {
+			t.Errorf("heard %+v", in)
+		}
+		if got, err := o.Suggestions(o.ctx, mia, ops, "cluster", "nothing", nil); err != nil || len(got) != 0 {
+			t.Errorf("no suggestions came as %v, %v", got, err)
+		}
+		o.AddUser(discordfake.User{ID: ken, Name: "Ken", Bot: true})
+		if got, err := o.Suggestions(o.ctx, ken, ops, "cluster", "prod", nil); err != nil || len(got) != 0 {
+			t.Errorf("a stranger was suggested %v, %v", got, err)
+		}
+		ok(t, o.SlashWith(mia, ops, map[string]string{"text": "logs", "cluster": "prod", "namespace": "shop", "workload": "deployment/web"}))
+		o.expect(t, ops, "heard logs about prod shop deployment/web")
 		o.noFaults(t)
 	})
 }
@@ -306,8 +369,8 @@ func TestProgressIsOneMessageThatBecomesTheAnswer(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if err := r.Ask(ctx, bot.Prompt{Title: "late", Action: "a"}); err == nil {
-			t.Error("a prompt opened after the first answer")
+		if err := r.Ask(ctx, bot.Prompt{Title: "late", Action: "a", Fields: []bot.Field{{Name: "f"}}}); !errors.Is(err, bot.ErrNoPrompt) {
+			t.Errorf("a prompt after the first answer: %v", err)
 		}
 		_ = r.Answer(ctx, message.Message{Title: "done " + in.Text, Private: strings.HasPrefix(in.Text, "quietly")})
 	}})

@@ -23,10 +23,17 @@ const (
 	maxLabel  = 80
 	maxRow    = 5
 	maxRows   = 5
+	// A list's options, and the characters of each and of what stands in the list at first.
+	maxOptions     = 25
+	maxOption      = 100
+	maxPlaceholder = 150
 )
 
 // actionMark parts a button's action from its subject in the custom_id.
 const actionMark = "|"
+
+// selectAction is the action of a list: the option that was chosen holds the real one.
+const selectAction = "select"
 
 // rendered is a message in Discord's form: the title as ordinary text, because that is what a phone's notification
 // shows, and the rest in one embed beneath it.
@@ -62,10 +69,13 @@ func render(m message.Message) rendered {
 	skipped := 0
 	used := map[string]bool{}
 	const note = 60
-	for _, block := range m.Blocks {
+	for i, block := range m.Blocks {
 		switch block := block.(type) {
 		case message.Actions:
 			r.buttons(block, used)
+			continue
+		case message.Select:
+			r.lists(block, rowsIn(m.Blocks[i+1:]))
 			continue
 		case message.Image:
 			r.images = append(r.images, block)
@@ -197,6 +207,44 @@ func (r *rendered) buttons(a message.Actions, used map[string]bool) {
 	if len(row.Components) > 0 && len(r.Components) < maxRows {
 		r.Components = append(r.Components, row)
 	}
+}
+
+// lists are menus of which one is chosen: as many as there is room for rows, since each holds few options.
+// after is how many rows the buttons that follow need.
+func (r *rendered) lists(s message.Select, after int) {
+	fits := min(len(s.Options), max(0, maxRows-len(r.Components)-after)*maxOptions)
+	for from := 0; from < fits; from += maxOptions {
+		to := min(from+maxOptions, fits)
+		part := message.Select{Placeholder: s.Placeholder, Options: s.Options}
+		if fits > maxOptions {
+			part.Placeholder = fmt.Sprintf("%d–%d · %s", from+1, to, s.Placeholder)
+		}
+		menu := discordgo.SelectMenu{
+			MenuType: discordgo.StringSelectMenu, CustomID: selectAction + actionMark + strconv.Itoa(len(r.Components)),
+			Placeholder: layout.Placeholder(part, fits, maxPlaceholder),
+		}
+		seen := map[string]bool{}
+		for _, o := range s.Options[from:to] {
+			value := o.Action + actionMark + o.Subject
+			if seen[value] {
+				continue // as with buttons
+			}
+			seen[value] = true
+			menu.Options = append(menu.Options, discordgo.SelectMenuOption{Label: layout.Cut(firstOf(layout.OneLine(o.Label), "…"), maxOption), Value: value})
+		}
+		r.Components = append(r.Components, discordgo.ActionsRow{Components: []discordgo.MessageComponent{menu}})
+	}
+}
+
+func rowsIn(blocks []message.Block) int {
+	n := 0
+	for _, b := range blocks {
+		switch b.(type) {
+		case message.Actions, message.Select:
+			n++
+		}
+	}
+	return n
 }
 
 // files are the message's pictures, made anew for each try, because a reader is read once.

@@ -36,6 +36,7 @@ type responder struct {
 	placeholder bot.Ref // Working's message, for what is answered by messages
 	threaded    bool    // the thread of a mention was started, or cannot be
 	shownAt     time.Time
+	quiet       bool // what is announced is for the person alone: nothing will follow
 
 	timer *time.Timer
 	work  sync.WaitGroup // the timer's call
@@ -51,10 +52,8 @@ const (
 	answered
 )
 
-var (
-	errNoTrigger = errors.New("discord: a prompt can only follow a command or a click")
-	errTooLate   = errors.New("discord: a prompt must open within seconds of the click")
-)
+// errTooLate says that the interaction was acknowledged: upon that no prompt can follow.
+var errTooLate = fmt.Errorf("discord: %w: it must open within seconds of the click", bot.ErrNoPrompt)
 
 func newResponder(ctx context.Context, d *Discord, run *session, h *heard) *responder {
 	r := &responder{d: d, run: run, heard: h}
@@ -70,7 +69,8 @@ func newResponder(ctx context.Context, d *Discord, run *session, h *heard) *resp
 	return r
 }
 
-// close ends the responder. An interaction that nobody answered is acknowledged, so that it shows no failure.
+// close ends the responder. An interaction that nobody answered, because the answer is a card elsewhere, is acknowledged
+// all the same, so that it shows no failure; an announcement that nothing follows is taken away.
 func (r *responder) close() {
 	if r.timer == nil {
 		return
@@ -79,11 +79,18 @@ func (r *responder) close() {
 		r.work.Done()
 	}
 	r.work.Wait()
-	r.mu.Lock()
-	silent := r.state == waiting && r.in.Kind != bot.Slash
-	r.mu.Unlock()
-	if silent {
-		_ = r.acknowledge(r.run.ctx)
+	if r.state == answered || r.onMessage() && r.state == acknowledged || r.run.ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.run.ctx, callTimeout)
+	defer cancel()
+	r.quiet = true
+	err := r.acknowledge(ctx)
+	if err == nil && !r.onMessage() {
+		err = r.d.api.InteractionResponseDelete(r.interaction(), discordgo.WithContext(ctx))
+	}
+	if err != nil {
+		r.d.log.Warn("cannot close an interaction", "err", err)
 	}
 }
 
@@ -91,8 +98,10 @@ func (r *responder) interaction() *discordgo.Interaction {
 	return &discordgo.Interaction{ID: r.id, AppID: r.run.app, Token: r.token}
 }
 
-// onMessage says that the interaction came from a message's button, whose acknowledgement promises nothing visible.
-func (r *responder) onMessage() bool { return r.in.Kind == bot.Click || r.in.Kind == bot.Submit }
+// onMessage says that the interaction came from a message's button, or from a prompt that one opened, whose acknowledgement promises nothing visible.
+func (r *responder) onMessage() bool {
+	return r.in.Kind == bot.Click || r.in.Kind == bot.Submit && r.in.Message.Message != ""
+}
 
 // acknowledge announces the answer, unless the first answer was given.
 func (r *responder) acknowledge(ctx context.Context) error {
@@ -105,7 +114,11 @@ func (r *responder) acknowledge(ctx context.Context) error {
 	if r.onMessage() {
 		kind = discordgo.InteractionResponseDeferredMessageUpdate
 	}
-	err := r.d.api.InteractionRespond(r.interaction(), &discordgo.InteractionResponse{Type: kind}, discordgo.WithContext(ctx))
+	answer := &discordgo.InteractionResponse{Type: kind}
+	if r.quiet && !r.onMessage() {
+		answer.Data = &discordgo.InteractionResponseData{Flags: discordgo.MessageFlagsEphemeral}
+	}
+	err := r.d.api.InteractionRespond(r.interaction(), answer, discordgo.WithContext(ctx))
 	if err != nil && !taken(err) {
 		return err
 	}
@@ -129,6 +142,7 @@ func (r *responder) Working(ctx context.Context, step string) error {
 	var err error
 	switch {
 	case r.in.Kind == bot.Slash:
+		// A command's first answer is the announcement, which later steps and the answer replace.
 		if err = r.acknowledge(ctx); err == nil {
 			err = r.editOriginal(ctx, m)
 		}
@@ -209,10 +223,13 @@ func (r *responder) answer(ctx context.Context, m message.Message) error {
 		if refused := deliveryError(err); err != nil && refused.Permanent {
 			_, err = r.say(ctx, m, "answer-"+r.id) // the token died with its 15 minutes
 		}
+		if err == nil {
+			r.state = answered
+		}
 		return err
 	}
 	// The announcement was for everyone, and the answer is not: it gives way to a message of its own.
-	if r.in.Kind == bot.Slash && r.state == acknowledged {
+	if !r.onMessage() && r.state == acknowledged {
 		if err := r.d.api.InteractionResponseDelete(r.interaction(), discordgo.WithContext(ctx)); err != nil && !deliveryError(err).Permanent {
 			return err
 		}
@@ -269,27 +286,37 @@ func (r *responder) whisper(ctx context.Context, m message.Message) error {
 	return err
 }
 
-const promptInput = "text"
-
-// prompt is a label with a text input in it, a kind that the library does not know yet. Its own kind, an input in a
-// row, is deprecated.
-type prompt struct{ label, hint string }
+// field is a label with an input in it, a kind that the library does not know yet. Its own kind, an input in a row, is
+// deprecated.
+type field struct{ bot.Field }
 
 // Type is Discord's number for a label.
-func (prompt) Type() discordgo.ComponentType { return 18 }
+func (field) Type() discordgo.ComponentType { return 18 }
 
 // MarshalJSON gives the wire form.
-func (p prompt) MarshalJSON() ([]byte, error) {
-	const maxLabel, maxHint = 45, 100
-	out := map[string]any{
-		"type":  p.Type(),
-		"label": layout.Cut(layout.OneLine(p.label), maxLabel),
-		"component": map[string]any{
-			"type": discordgo.TextInputComponent, "custom_id": promptInput, "style": discordgo.TextInputShort,
-			"required": true, "max_length": 4000,
-		},
+func (f field) MarshalJSON() ([]byte, error) {
+	const maxLabel, maxHint, maxInput = 45, 100, 4000
+	input := map[string]any{"custom_id": f.Name, "required": !f.Optional}
+	if len(f.Choices) > 0 {
+		var options []map[string]any
+		for _, c := range f.Choices[:min(len(f.Choices), maxOptions)] {
+			o := map[string]any{"label": layout.Cut(layout.OneLine(firstOf(c.Label, c.Value)), maxOption), "value": c.Value}
+			if c.Value == f.Value {
+				o["default"] = true
+			}
+			options = append(options, o)
+		}
+		input["type"], input["options"] = discordgo.SelectMenuComponent, options
+	} else {
+		input["type"], input["style"], input["max_length"] = discordgo.TextInputComponent, discordgo.TextInputShort, maxInput
+		if f.Value != "" {
+			input["value"] = layout.Cut(f.Value, maxInput)
+		}
 	}
-	if hint := layout.Cut(layout.OneLine(p.hint), maxHint); hint != "" {
+	out := map[string]any{
+		"type": f.Type(), "label": layout.Cut(layout.OneLine(firstOf(f.Label, f.Name)), maxLabel), "component": input,
+	}
+	if hint := layout.Cut(layout.OneLine(f.Hint), maxHint); hint != "" {
 		out["description"] = hint
 	}
 	return json.Marshal(out)
@@ -298,20 +325,24 @@ func (p prompt) MarshalJSON() ([]byte, error) {
 // Ask opens a prompt. It must be the interaction's first answer.
 func (r *responder) Ask(ctx context.Context, p bot.Prompt) error {
 	if r.token == "" || r.in.Kind == bot.Submit {
-		return errNoTrigger
+		return fmt.Errorf("discord: %w", bot.ErrNoPrompt)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state != waiting {
 		return errTooLate
 	}
-	const maxTitle = 45
+	const maxTitle, maxFields = 45, 5
+	var fields []discordgo.MessageComponent
+	for _, f := range p.Fields[:min(len(p.Fields), maxFields)] {
+		fields = append(fields, field{f})
+	}
 	err := r.d.api.InteractionRespond(r.interaction(), &discordgo.InteractionResponse{
 		Type: discordgo.InteractionResponseModal,
 		Data: &discordgo.InteractionResponseData{
 			CustomID:   p.Action + actionMark + p.Subject,
-			Title:      layout.Cut(layout.OneLine(firstOf(p.Title, p.Label, "…")), maxTitle),
-			Components: []discordgo.MessageComponent{prompt{label: firstOf(p.Label, p.Title, "…"), hint: p.Hint}},
+			Title:      layout.Cut(layout.OneLine(firstOf(p.Title, "AtlHyper")), maxTitle),
+			Components: fields,
 		},
 	}, discordgo.WithContext(ctx))
 	if err != nil {

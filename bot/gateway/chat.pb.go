@@ -30,9 +30,10 @@ type SayRequest struct {
 	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	Action        string                 `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"` // of a button or a prompt; empty for words
 	Subject       string                 `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
-	Submit        bool                   `protobuf:"varint,5,opt,name=submit,proto3" json:"submit,omitempty"` // text answers a prompt
+	Submit        bool                   `protobuf:"varint,5,opt,name=submit,proto3" json:"submit,omitempty"` // values answer a prompt
 	Lang          string                 `protobuf:"bytes,6,opt,name=lang,proto3" json:"lang,omitempty"`
-	Conversation  string                 `protobuf:"bytes,7,opt,name=conversation,proto3" json:"conversation,omitempty"` // memory is kept by it
+	Conversation  string                 `protobuf:"bytes,7,opt,name=conversation,proto3" json:"conversation,omitempty"`                                                               // memory is kept by it
+	Values        map[string]string      `protobuf:"bytes,8,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of a prompt's fields, by their names
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -114,6 +115,13 @@ func (x *SayRequest) GetConversation() string {
 		return x.Conversation
 	}
 	return ""
+}
+
+func (x *SayRequest) GetValues() map[string]string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
 }
 
 type SayResponse struct {
@@ -217,10 +225,11 @@ func (*SayResponse_Prompt) isSayResponse_What() {}
 type Prompt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
-	Hint          string                 `protobuf:"bytes,3,opt,name=hint,proto3" json:"hint,omitempty"`
 	Action        string                 `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
 	Subject       string                 `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
+	Fields        []*Field               `protobuf:"bytes,6,rep,name=fields,proto3" json:"fields,omitempty"`
+	Submit        string                 `protobuf:"bytes,7,opt,name=submit,proto3" json:"submit,omitempty"` // what the buttons of a modal would say
+	Cancel        string                 `protobuf:"bytes,8,opt,name=cancel,proto3" json:"cancel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -262,20 +271,6 @@ func (x *Prompt) GetTitle() string {
 	return ""
 }
 
-func (x *Prompt) GetLabel() string {
-	if x != nil {
-		return x.Label
-	}
-	return ""
-}
-
-func (x *Prompt) GetHint() string {
-	if x != nil {
-		return x.Hint
-	}
-	return ""
-}
-
 func (x *Prompt) GetAction() string {
 	if x != nil {
 		return x.Action
@@ -290,6 +285,164 @@ func (x *Prompt) GetSubject() string {
 	return ""
 }
 
+func (x *Prompt) GetFields() []*Field {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *Prompt) GetSubmit() string {
+	if x != nil {
+		return x.Submit
+	}
+	return ""
+}
+
+func (x *Prompt) GetCancel() string {
+	if x != nil {
+		return x.Cancel
+	}
+	return ""
+}
+
+// Field is one thing that a prompt asks for.
+type Field struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	Hint          string                 `protobuf:"bytes,3,opt,name=hint,proto3" json:"hint,omitempty"`
+	Choices       []*Choice              `protobuf:"bytes,4,rep,name=choices,proto3" json:"choices,omitempty"` // none: a line is typed
+	Value         string                 `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`     // what stands there at first
+	Optional      bool                   `protobuf:"varint,6,opt,name=optional,proto3" json:"optional,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Field) Reset() {
+	*x = Field{}
+	mi := &file_chat_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Field) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Field) ProtoMessage() {}
+
+func (x *Field) ProtoReflect() protoreflect.Message {
+	mi := &file_chat_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Field.ProtoReflect.Descriptor instead.
+func (*Field) Descriptor() ([]byte, []int) {
+	return file_chat_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Field) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Field) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Field) GetHint() string {
+	if x != nil {
+		return x.Hint
+	}
+	return ""
+}
+
+func (x *Field) GetChoices() []*Choice {
+	if x != nil {
+		return x.Choices
+	}
+	return nil
+}
+
+func (x *Field) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Field) GetOptional() bool {
+	if x != nil {
+		return x.Optional
+	}
+	return false
+}
+
+type Choice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Label         string                 `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Choice) Reset() {
+	*x = Choice{}
+	mi := &file_chat_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Choice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Choice) ProtoMessage() {}
+
+func (x *Choice) ProtoReflect() protoreflect.Message {
+	mi := &file_chat_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Choice.ProtoReflect.Descriptor instead.
+func (*Choice) Descriptor() ([]byte, []int) {
+	return file_chat_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Choice) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Choice) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Conversation  string                 `protobuf:"bytes,1,opt,name=conversation,proto3" json:"conversation,omitempty"`
@@ -299,7 +452,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_chat_proto_msgTypes[3]
+	mi := &file_chat_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -311,7 +464,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_proto_msgTypes[3]
+	mi := &file_chat_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -324,7 +477,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_chat_proto_rawDescGZIP(), []int{3}
+	return file_chat_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WatchRequest) GetConversation() string {
@@ -345,7 +498,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_chat_proto_msgTypes[4]
+	mi := &file_chat_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +510,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_proto_msgTypes[4]
+	mi := &file_chat_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +523,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_chat_proto_rawDescGZIP(), []int{4}
+	return file_chat_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WatchResponse) GetKey() string {
@@ -405,7 +558,7 @@ type AskRequest struct {
 
 func (x *AskRequest) Reset() {
 	*x = AskRequest{}
-	mi := &file_chat_proto_msgTypes[5]
+	mi := &file_chat_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +570,7 @@ func (x *AskRequest) String() string {
 func (*AskRequest) ProtoMessage() {}
 
 func (x *AskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_proto_msgTypes[5]
+	mi := &file_chat_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +583,7 @@ func (x *AskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AskRequest.ProtoReflect.Descriptor instead.
 func (*AskRequest) Descriptor() ([]byte, []int) {
-	return file_chat_proto_rawDescGZIP(), []int{5}
+	return file_chat_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AskRequest) GetQuestion() string {
@@ -463,7 +616,7 @@ type AskResponse struct {
 
 func (x *AskResponse) Reset() {
 	*x = AskResponse{}
-	mi := &file_chat_proto_msgTypes[6]
+	mi := &file_chat_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +628,7 @@ func (x *AskResponse) String() string {
 func (*AskResponse) ProtoMessage() {}
 
 func (x *AskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_proto_msgTypes[6]
+	mi := &file_chat_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +641,7 @@ func (x *AskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AskResponse.ProtoReflect.Descriptor instead.
 func (*AskResponse) Descriptor() ([]byte, []int) {
-	return file_chat_proto_rawDescGZIP(), []int{6}
+	return file_chat_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AskResponse) GetJson() []byte {
@@ -503,7 +656,7 @@ var File_chat_proto protoreflect.FileDescriptor
 const file_chat_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"chat.proto\x12\x10atlhyper.chat.v1\"\xb2\x01\n" +
+	"chat.proto\x12\x10atlhyper.chat.v1\"\xaf\x02\n" +
 	"\n" +
 	"SayRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
@@ -512,18 +665,33 @@ const file_chat_proto_rawDesc = "" +
 	"\asubject\x18\x04 \x01(\tR\asubject\x12\x16\n" +
 	"\x06submit\x18\x05 \x01(\bR\x06submit\x12\x12\n" +
 	"\x04lang\x18\x06 \x01(\tR\x04lang\x12\"\n" +
-	"\fconversation\x18\a \x01(\tR\fconversation\"\x81\x01\n" +
+	"\fconversation\x18\a \x01(\tR\fconversation\x12@\n" +
+	"\x06values\x18\b \x03(\v2(.atlhyper.chat.v1.SayRequest.ValuesEntryR\x06values\x1a9\n" +
+	"\vValuesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x01\n" +
 	"\vSayResponse\x12\x1a\n" +
 	"\aworking\x18\x01 \x01(\tH\x00R\aworking\x12\x1a\n" +
 	"\amessage\x18\x02 \x01(\fH\x00R\amessage\x122\n" +
 	"\x06prompt\x18\x03 \x01(\v2\x18.atlhyper.chat.v1.PromptH\x00R\x06promptB\x06\n" +
-	"\x04what\"z\n" +
+	"\x04what\"\xbd\x01\n" +
 	"\x06Prompt\x12\x14\n" +
-	"\x05title\x18\x01 \x01(\tR\x05title\x12\x14\n" +
-	"\x05label\x18\x02 \x01(\tR\x05label\x12\x12\n" +
-	"\x04hint\x18\x03 \x01(\tR\x04hint\x12\x16\n" +
+	"\x05title\x18\x01 \x01(\tR\x05title\x12\x16\n" +
 	"\x06action\x18\x04 \x01(\tR\x06action\x12\x18\n" +
-	"\asubject\x18\x05 \x01(\tR\asubject\"2\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\x12/\n" +
+	"\x06fields\x18\x06 \x03(\v2\x17.atlhyper.chat.v1.FieldR\x06fields\x12\x16\n" +
+	"\x06submit\x18\a \x01(\tR\x06submit\x12\x16\n" +
+	"\x06cancel\x18\b \x01(\tR\x06cancelJ\x04\b\x02\x10\x03J\x04\b\x03\x10\x04\"\xab\x01\n" +
+	"\x05Field\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\x12\n" +
+	"\x04hint\x18\x03 \x01(\tR\x04hint\x122\n" +
+	"\achoices\x18\x04 \x03(\v2\x18.atlhyper.chat.v1.ChoiceR\achoices\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\tR\x05value\x12\x1a\n" +
+	"\boptional\x18\x06 \x01(\bR\boptional\"4\n" +
+	"\x06Choice\x12\x14\n" +
+	"\x05label\x18\x01 \x01(\tR\x05label\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"2\n" +
 	"\fWatchRequest\x12\"\n" +
 	"\fconversation\x18\x01 \x01(\tR\fconversation\"S\n" +
 	"\rWatchResponse\x12\x10\n" +
@@ -554,29 +722,35 @@ func file_chat_proto_rawDescGZIP() []byte {
 	return file_chat_proto_rawDescData
 }
 
-var file_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_chat_proto_goTypes = []any{
 	(*SayRequest)(nil),    // 0: atlhyper.chat.v1.SayRequest
 	(*SayResponse)(nil),   // 1: atlhyper.chat.v1.SayResponse
 	(*Prompt)(nil),        // 2: atlhyper.chat.v1.Prompt
-	(*WatchRequest)(nil),  // 3: atlhyper.chat.v1.WatchRequest
-	(*WatchResponse)(nil), // 4: atlhyper.chat.v1.WatchResponse
-	(*AskRequest)(nil),    // 5: atlhyper.chat.v1.AskRequest
-	(*AskResponse)(nil),   // 6: atlhyper.chat.v1.AskResponse
+	(*Field)(nil),         // 3: atlhyper.chat.v1.Field
+	(*Choice)(nil),        // 4: atlhyper.chat.v1.Choice
+	(*WatchRequest)(nil),  // 5: atlhyper.chat.v1.WatchRequest
+	(*WatchResponse)(nil), // 6: atlhyper.chat.v1.WatchResponse
+	(*AskRequest)(nil),    // 7: atlhyper.chat.v1.AskRequest
+	(*AskResponse)(nil),   // 8: atlhyper.chat.v1.AskResponse
+	nil,                   // 9: atlhyper.chat.v1.SayRequest.ValuesEntry
 }
 var file_chat_proto_depIdxs = []int32{
-	2, // 0: atlhyper.chat.v1.SayResponse.prompt:type_name -> atlhyper.chat.v1.Prompt
-	0, // 1: atlhyper.chat.v1.ChatService.Say:input_type -> atlhyper.chat.v1.SayRequest
-	3, // 2: atlhyper.chat.v1.ChatService.Watch:input_type -> atlhyper.chat.v1.WatchRequest
-	5, // 3: atlhyper.chat.v1.ChatService.Ask:input_type -> atlhyper.chat.v1.AskRequest
-	1, // 4: atlhyper.chat.v1.ChatService.Say:output_type -> atlhyper.chat.v1.SayResponse
-	4, // 5: atlhyper.chat.v1.ChatService.Watch:output_type -> atlhyper.chat.v1.WatchResponse
-	6, // 6: atlhyper.chat.v1.ChatService.Ask:output_type -> atlhyper.chat.v1.AskResponse
-	4, // [4:7] is the sub-list for method output_type
-	1, // [1:4] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	9, // 0: atlhyper.chat.v1.SayRequest.values:type_name -> atlhyper.chat.v1.SayRequest.ValuesEntry
+	2, // 1: atlhyper.chat.v1.SayResponse.prompt:type_name -> atlhyper.chat.v1.Prompt
+	3, // 2: atlhyper.chat.v1.Prompt.fields:type_name -> atlhyper.chat.v1.Field
+	4, // 3: atlhyper.chat.v1.Field.choices:type_name -> atlhyper.chat.v1.Choice
+	0, // 4: atlhyper.chat.v1.ChatService.Say:input_type -> atlhyper.chat.v1.SayRequest
+	5, // 5: atlhyper.chat.v1.ChatService.Watch:input_type -> atlhyper.chat.v1.WatchRequest
+	7, // 6: atlhyper.chat.v1.ChatService.Ask:input_type -> atlhyper.chat.v1.AskRequest
+	1, // 7: atlhyper.chat.v1.ChatService.Say:output_type -> atlhyper.chat.v1.SayResponse
+	6, // 8: atlhyper.chat.v1.ChatService.Watch:output_type -> atlhyper.chat.v1.WatchResponse
+	8, // 9: atlhyper.chat.v1.ChatService.Ask:output_type -> atlhyper.chat.v1.AskResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_chat_proto_init() }
@@ -595,7 +769,7 @@ func file_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chat_proto_rawDesc), len(file_chat_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -172,7 +172,7 @@ func (c *chatter) say(ctx context.Context, in bot.Inbound, r bot.Responder) erro
 	default:
 	}
 	stream, err := c.Client.Say(ctx, connect.NewRequest(&SayRequest{
-		Id: in.ID, Text: in.Text, Action: in.Action, Subject: in.Subject, Submit: in.Kind == bot.Submit, Lang: in.Lang, Conversation: c.Conversation,
+		Id: in.ID, Text: in.Text, Action: in.Action, Subject: in.Subject, Submit: in.Kind == bot.Submit, Values: in.Values, Lang: in.Lang, Conversation: c.Conversation,
 	}))
 	if err != nil {
 		return err
@@ -193,8 +193,7 @@ func (c *chatter) say(ctx context.Context, in bot.Inbound, r bot.Responder) erro
 			errs = append(errs, r.Answer(ctx, m))
 		case *SayResponse_Prompt:
 			answered = true
-			p := x.Prompt
-			errs = append(errs, r.Ask(ctx, bot.Prompt{Title: p.GetTitle(), Label: p.GetLabel(), Hint: p.GetHint(), Action: p.GetAction(), Subject: p.GetSubject()}))
+			errs = append(errs, r.Ask(ctx, promptOf(x.Prompt)))
 		}
 	}
 	if err := errors.Join(append(errs, stream.Err(), stream.Close())...); err != nil || answered {

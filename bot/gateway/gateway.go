@@ -170,7 +170,7 @@ func (s *Server) Say(ctx context.Context, req *connect.Request[SayRequest], stre
 		return connect.NewError(connect.CodeInvalidArgument, errors.New("an id is needed"))
 	}
 	in := bot.Inbound{
-		ID: who.ID + "/" + m.GetId(), Kind: bot.Direct, Person: who, Text: m.GetText(), Action: m.GetAction(), Subject: m.GetSubject(), Lang: m.GetLang(),
+		ID: who.ID + "/" + m.GetId(), Kind: bot.Direct, Person: who, Text: m.GetText(), Action: m.GetAction(), Subject: m.GetSubject(), Values: m.GetValues(), Lang: m.GetLang(),
 		// The conversation is the person's own: nobody can name somebody else's.
 		Place: bot.Place{Surface: s.Name(), Channel: who.ID + "/" + m.GetConversation()}, At: time.Now(),
 	}
@@ -204,7 +204,7 @@ func (r *responder) Answer(_ context.Context, m message.Message) error {
 
 // Ask implements bot.Responder.
 func (r *responder) Ask(_ context.Context, p bot.Prompt) error {
-	return r.stream.Send(&SayResponse{What: &SayResponse_Prompt{Prompt: &Prompt{Title: p.Title, Label: p.Label, Hint: p.Hint, Action: p.Action, Subject: p.Subject}}})
+	return r.stream.Send(&SayResponse{What: &SayResponse_Prompt{Prompt: wirePrompt(p)}})
 }
 
 // Watch implements ChatServiceHandler.

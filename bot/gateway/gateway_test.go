@@ -168,7 +168,10 @@ func said(t *testing.T, c gateway.ChatServiceClient, req *gateway.SayRequest) (o
 			}
 			out = append(out, m.Title)
 		case *gateway.SayResponse_Prompt:
-			out = append(out, "? "+w.Prompt.GetTitle()+" "+w.Prompt.GetHint())
+			out = append(out, "? "+w.Prompt.GetTitle())
+			for _, f := range w.Prompt.GetFields() {
+				out = append(out, strings.TrimRight(fmt.Sprintln(" ", f.GetName(), f.GetHint(), f.GetValue(), f.GetOptional(), len(f.GetChoices())), "\n"))
+			}
 		}
 	}
 	return out, stream.Err()
@@ -183,7 +186,9 @@ func TestSayStreamsTheWorkTheAnswerAndThePrompt(t *testing.T) {
 		mu.Unlock()
 		for _, err := range []error{
 			r.Working(ctx, "overview"), r.Working(ctx, "logs"), r.Answer(ctx, message.Message{Title: "All is well."}),
-			r.Ask(ctx, bot.Prompt{Title: "Type the name", Hint: "worker-3", Action: "approve", Subject: "p1"}),
+			r.Ask(ctx, bot.Prompt{Title: "Type the name", Action: "approve", Subject: "p1", Fields: []bot.Field{
+				{Name: "name", Hint: "worker-3"}, {Name: "when", Choices: []bot.Choice{{Label: "now", Value: "0"}}, Value: "0", Optional: true},
+			}}),
 		} {
 			if err != nil {
 				t.Error(err)
@@ -192,13 +197,13 @@ func TestSayStreamsTheWorkTheAnswerAndThePrompt(t *testing.T) {
 	})
 	c := x.client(x.tokens["mia"])
 	got, err := said(t, c, &gateway.SayRequest{Id: "1", Text: "what is wrong?", Lang: "ja", Conversation: "laptop"})
-	if d := cmp.Diff([]string{"… overview", "… logs", "All is well.", "? Type the name worker-3"}, got); d != "" || err != nil {
+	if d := cmp.Diff([]string{"… overview", "… logs", "All is well.", "? Type the name", "  name worker-3  false 0", "  when  0 true 1"}, got); d != "" || err != nil {
 		t.Errorf("%v %s", err, d)
 	}
 	if _, err := said(t, c, &gateway.SayRequest{Id: "2", Action: "approve", Subject: "p1", Conversation: "laptop"}); err != nil {
 		t.Error(err)
 	}
-	if _, err := said(t, c, &gateway.SayRequest{Id: "3", Action: "approve", Subject: "p1", Text: "worker-3", Submit: true, Conversation: "laptop"}); err != nil {
+	if _, err := said(t, c, &gateway.SayRequest{Id: "3", Action: "approve", Subject: "p1", Values: map[string]string{"name": "worker-3"}, Submit: true, Conversation: "laptop"}); err != nil {
 		t.Error(err)
 	}
 	if len(heard) != 3 {
@@ -211,7 +216,7 @@ func TestSayStreamsTheWorkTheAnswerAndThePrompt(t *testing.T) {
 	if heard[1].Kind != bot.Click || heard[1].Action != "approve" || heard[1].Subject != "p1" {
 		t.Errorf("a click came as %+v", heard[1])
 	}
-	if heard[2].Kind != bot.Submit || heard[2].Text != "worker-3" {
+	if heard[2].Kind != bot.Submit || heard[2].Values["name"] != "worker-3" {
 		t.Errorf("a typed name came as %+v", heard[2])
 	}
 	if _, err := said(t, c, &gateway.SayRequest{Text: "without an id"}); connect.CodeOf(err) != connect.CodeInvalidArgument {

@@ -47,6 +47,8 @@ func (m Message) MarshalJSON() ([]byte, error) {
 			name = "image"
 		case Actions:
 			name = "actions"
+		case Select:
+			name = "select"
 		default:
 			return nil, fmt.Errorf("message: block %T has no wire form", b)
 		}
@@ -95,6 +97,8 @@ func decode(w wireBlock) (Block, error) {
 		return as[Image](w.Data)
 	case "actions":
 		return as[Actions](w.Data)
+	case "select":
+		return as[Select](w.Data)
 	}
 	return nil, fmt.Errorf("message: unknown block %q; is the client older than the engine?", w.Type)
 }

@@ -37,6 +37,9 @@ func anyMessage(t *rapid.T) Message {
 			button := rapid.Custom(func(t *rapid.T) Button {
 				return Button{text.Draw(t, "label"), text.Draw(t, "action"), text.Draw(t, "subject"), Style(rapid.IntRange(0, 2).Draw(t, "style"))}
 			})
+			if rapid.Bool().Draw(t, "list") {
+				return Select{text.Draw(t, "placeholder"), rapid.SliceOfN(button, 1, 9).Draw(t, "options")}
+			}
 			return Actions{rapid.SliceOfN(button, 1, 4).Draw(t, "buttons")}
 		}),
 	)
@@ -115,7 +118,7 @@ func FuzzUnmarshal(f *testing.F) {
 		{Title: "plain"},
 		{Tone: Incident, Title: "t", Context: "c", Footer: "f", Private: true, Gist: "g", Blocks: []Block{
 			Paragraph{"h", "t"}, Markdown{"**b**"}, Facts{"h", []Fact{{"l", "v"}}}, Table{"h", []string{"A"}, [][]string{{"1"}}, 2}, Code{"h", "t", true},
-			List{"h", []string{"i"}, 3}, Image{"n", []byte{1}, "a", "▁█"}, Actions{[]Button{{"l", "a", "s", Danger}}},
+			List{"h", []string{"i"}, 3}, Image{"n", []byte{1}, "a", "▁█"}, Actions{[]Button{{"l", "a", "s", Danger}}}, Select{"p", []Button{{"l", "a", "s", Default}}},
 		}},
 	} {
 		raw, err := json.Marshal(m)

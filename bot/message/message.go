@@ -42,7 +42,7 @@ type Message struct {
 	Gist string
 }
 
-// Block is one of Paragraph, Markdown, Facts, Table, Code, List, Image and Actions.
+// Block is one of Paragraph, Markdown, Facts, Table, Code, List, Image, Actions and Select.
 type Block interface{ block() }
 
 // Paragraph is plain text; Heading, if set, stands above it in bold.
@@ -95,6 +95,13 @@ type Image struct {
 // Actions is a row of at most four buttons.
 type Actions struct{ Buttons []Button }
 
+// Select is a list of which one is chosen, where the ways to go on are more than buttons. Each option does what a button
+// would; its Style is not shown.
+type Select struct {
+	Placeholder string // stands in the list until something is chosen
+	Options     []Button
+}
+
 // Style says how a button stands out.
 type Style int
 
@@ -122,3 +129,4 @@ func (Code) block()      {}
 func (List) block()      {}
 func (Image) block()     {}
 func (Actions) block()   {}
+func (Select) block()    {}

@@ -54,6 +54,13 @@ type messageEvent struct {
 	Edited      *struct {
 		TS string `json:"ts"`
 	} `json:"edited"`
+	EventTS string `json:"event_ts"`
+	// Assistant is of assistant_thread_started and assistant_thread_context_changed.
+	Assistant struct {
+		UserID    string `json:"user_id"`
+		ChannelID string `json:"channel_id"`
+		ThreadTS  string `json:"thread_ts"`
+	} `json:"assistant_thread"`
 }
 
 // decodeEvent reads an Events API delivery. It returns nil without an error for everything that is not a person
@@ -64,6 +71,20 @@ func decodeEvent(payload []byte, self identity) (*heard, error) {
 		return nil, fmt.Errorf("decode event: %w", err)
 	}
 	e := c.Event
+	if a := e.Assistant; c.Type == "event_callback" && c.EventID != "" && a.UserID != "" && a.ChannelID != "" && a.ThreadTS != "" {
+		h := &heard{user: a.UserID, direct: true, in: bot.Inbound{
+			ID: c.EventID, Place: bot.Place{Surface: "slack", Channel: a.ChannelID, Thread: a.ThreadTS}, At: tsTime(e.EventTS),
+		}}
+		switch e.Type {
+		case "assistant_thread_started":
+			h.in.Kind = bot.Opened
+			return h, nil
+		case "assistant_thread_context_changed":
+			h.in.Kind = bot.Moved
+			return h, nil
+		}
+		return nil, nil
+	}
 	if c.Type != "event_callback" || e.Channel == "" || e.TS == "" || c.EventID == "" {
 		return nil, nil
 	}
@@ -135,7 +156,7 @@ type prompted struct {
 
 const (
 	promptCallback = "atlhyper.prompt"
-	promptInput    = "text" // block_id and action_id of the one input
+	selectAction   = "select" // action of a list: the option that was chosen holds the real one
 )
 
 // decodeInteraction reads a button click or a modal that was sent off; nil without an error for anything else.
@@ -170,6 +191,10 @@ func (h *heard) click(c slack.InteractionCallback) error {
 	if channel == "" {
 		channel = c.Channel.ID
 	}
+	subject := a.Value
+	if ok && action == selectAction {
+		action, subject, ok = strings.Cut(a.SelectedOption.Value, actionMark)
+	}
 	if !ok || action == "" || channel == "" || c.TriggerID == "" {
 		return fmt.Errorf("decode click: action %q, channel %q, trigger %q: not one of our buttons", a.ActionID, channel, c.TriggerID)
 	}
@@ -191,7 +216,7 @@ func (h *heard) click(c slack.InteractionCallback) error {
 		Place:   bot.Place{Surface: "slack", Channel: channel, Thread: thread},
 		Message: bot.Ref{Surface: "slack", Channel: channel, Message: ts, Thread: thread},
 		Action:  action,
-		Subject: a.Value,
+		Subject: subject,
 		At:      tsTime(a.ActionTs),
 	}
 	return nil
@@ -205,9 +230,15 @@ func (h *heard) submit(c slack.InteractionCallback) error {
 	if p.Action == "" || p.Place.Channel == "" || c.View.ID == "" {
 		return errors.New("decode prompt: action, channel or view is missing")
 	}
-	text := ""
+	values := map[string]string{}
 	if c.View.State != nil {
-		text = c.View.State.Values[promptInput][promptInput].Value
+		for name, input := range c.View.State.Values { // a block for each field, both named as the field
+			v := input[name].Value
+			if v == "" {
+				v = input[name].SelectedOption.Value
+			}
+			values[name] = strings.TrimSpace(v)
+		}
 	}
 	h.direct = isDirect(p.Place.Channel)
 	h.in = bot.Inbound{
@@ -216,7 +247,7 @@ func (h *heard) submit(c slack.InteractionCallback) error {
 		Kind:    bot.Submit,
 		Place:   p.Place,
 		Message: p.Message,
-		Text:    strings.TrimSpace(text),
+		Values:  values,
 		Action:  p.Action,
 		Subject: p.Subject,
 	}

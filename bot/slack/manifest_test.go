@@ -14,6 +14,9 @@ func TestTheManifestAsksForWhatIsUsedAndNothingElse(t *testing.T) {
 	var manifest struct {
 		Features struct {
 			SlashCommands []struct{ Command string } `json:"slash_commands"`
+			Assistant     *struct {
+				Description string `json:"assistant_description"`
+			} `json:"assistant_view"`
 		} `json:"features"`
 		OAuth struct {
 			Scopes struct{ Bot []string } `json:"scopes"`
@@ -34,11 +37,14 @@ func TestTheManifestAsksForWhatIsUsedAndNothingElse(t *testing.T) {
 	if got := manifest.OAuth.Scopes.Bot; !slices.Equal(got, Scopes) {
 		t.Errorf("scopes %v, want %v", got, Scopes)
 	}
-	if got := manifest.Settings.Events.Bot; !slices.Equal(got, []string{"app_mention", "message.channels", "message.groups", "message.im"}) {
+	if got := manifest.Settings.Events.Bot; !slices.Equal(got, []string{"app_mention", "assistant_thread_context_changed", "assistant_thread_started", "message.channels", "message.groups", "message.im"}) {
 		t.Errorf("events %v", got)
 	}
 	if c := manifest.Features.SlashCommands; len(c) != 1 || c[0].Command != "/atl" {
 		t.Errorf("commands %v", c)
+	}
+	if a := manifest.Features.Assistant; a == nil || a.Description == "" {
+		t.Error("the events of an assistant's threads come to an app that has assistant_view, with its description")
 	}
 	if !manifest.Settings.Interactivity.On || !manifest.Settings.Socket {
 		t.Error("interactivity and socket mode must be on")

@@ -23,6 +23,7 @@ const (
 	maxFields  = 10
 	maxLabel   = 75
 	maxContext = 2000
+	maxOptions = 100
 	// maxMessage bounds all blocks of a message as JSON. Slack refuses somewhere above 12,000 characters
 	// (msg_blocks_too_long) and does not document how it counts, so the whole encoding is counted here.
 	maxMessage = 12_000
@@ -57,11 +58,15 @@ func render(m message.Message) rendered {
 	// Rows of buttons keep their place among the blocks, so what they need is set aside before the rest is laid out.
 	rows := map[int]slack.Block{}
 	for i, block := range m.Blocks {
-		if a, ok := block.(message.Actions); ok {
-			if row := buttons(i, a); row != nil {
-				rows[i] = row
-				tail.add(row)
-			}
+		var row slack.Block
+		switch block := block.(type) {
+		case message.Actions:
+			row = buttons(i, block)
+		case message.Select:
+			row = list(i, block)
+		}
+		if row != nil && tail.add(row) {
+			rows[i] = row
 		}
 	}
 	const note = 200 // for "+N more parts"
@@ -71,7 +76,7 @@ func render(m message.Message) rendered {
 	skipped := 0
 	for i, block := range m.Blocks {
 		switch block := block.(type) {
-		case message.Actions:
+		case message.Actions, message.Select:
 			if row := rows[i]; row != nil {
 				b.blocks = append(b.blocks, row)
 			}
@@ -196,6 +201,24 @@ func buttons(block int, a message.Actions) slack.Block {
 		return nil
 	}
 	return slack.NewActionBlock("", elements...)
+}
+
+// list is a menu of which one is chosen. What Slack's menus cannot hold is said in its placeholder.
+func list(block int, s message.Select) slack.Block {
+	var options []*slack.OptionBlockObject
+	for _, o := range s.Options[:min(len(s.Options), maxOptions)] {
+		label := layout.OneLine(o.Label)
+		if label == "" {
+			label = "…"
+		}
+		options = append(options, slack.NewOptionBlockObject(o.Action+actionMark+o.Subject, plain(layout.Cut(label, maxLabel)), nil))
+	}
+	if len(options) == 0 {
+		return nil
+	}
+	id := selectAction + actionMark + strconv.Itoa(block)
+	placeholder := plain(layout.Placeholder(s, len(options), maxHeader))
+	return slack.NewActionBlock("", slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, placeholder, id, options...))
 }
 
 // facts are pairs of fields, label and value, which Slack sets in two columns.

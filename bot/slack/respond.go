@@ -31,12 +31,11 @@ type responder struct {
 	*heard
 
 	shown       bool // Working shows something
+	told        bool // Working shows it as the thread's status, which clears itself
 	placeholder bot.Ref
 	shownAt     time.Time
 	uses        int // of the response URL
 }
-
-var errNoTrigger = errors.New("slack: a prompt can only follow a command or a click")
 
 // slashed says that the answer belongs to a slash command, which lives outside the channel until it is answered.
 func (r *responder) slashed() bool { return r.in.Kind == bot.Slash && r.responseURL != "" }
@@ -44,8 +43,15 @@ func (r *responder) slashed() bool { return r.in.Kind == bot.Slash && r.response
 // Working shows the step in one message that later steps, and then the answer, replace.
 func (r *responder) Working(ctx context.Context, step string) error {
 	now := r.s.cfg.Now()
-	if r.shown && now.Sub(r.shownAt) < workingEvery {
+	if (r.shown || r.told) && now.Sub(r.shownAt) < workingEvery {
 		return nil
+	}
+	if r.assisted() {
+		r.title(ctx)
+		if r.status(ctx, step) {
+			r.told, r.shownAt = true, now
+			return nil
+		}
 	}
 	m := message.Message{Footer: "⏳ " + step}
 	var err error
@@ -95,6 +101,14 @@ func (r *responder) Answer(ctx context.Context, m message.Message) error {
 
 func (r *responder) answer(ctx context.Context, m message.Message) error {
 	private := m.Private && !r.direct
+	if r.assisted() && r.placeholder.Message == "" {
+		r.title(ctx)
+		err := r.stream(ctx, m)
+		if err == nil || !errors.Is(err, errNotStreamed) {
+			return err
+		}
+		r.s.log.Info("an answer is not streamed", "err", err)
+	}
 	switch {
 	case r.slashed() && private:
 		if err := r.respond(ctx, m, true); err == nil {
@@ -196,35 +210,68 @@ func (r *responder) clear(ctx context.Context) error {
 	return nil
 }
 
-// Ask opens a modal with one input.
+// Ask opens a modal with an input for each field.
 func (r *responder) Ask(ctx context.Context, p bot.Prompt) error {
-	if r.trigger == "" {
-		return errNoTrigger
+	if r.trigger == "" || r.in.Kind == bot.Submit {
+		return fmt.Errorf("slack: %w", bot.ErrNoPrompt)
 	}
 	back, err := json.Marshal(prompted{Action: p.Action, Subject: p.Subject, Place: r.in.Place, Message: r.in.Message})
 	if err != nil {
 		return fmt.Errorf("slack: ask: %w", err)
 	}
-	input := slack.NewPlainTextInputBlockElement(nil, promptInput)
-	input.MaxLength = maxSection
-	block := slack.NewInputBlock(promptInput, plain(layout.Cut(orElse(p.Label, p.Title), maxField)), nil, input)
-	if p.Hint != "" {
-		block.Hint = plain(layout.Cut(p.Hint, maxField))
+	var blocks []slack.Block
+	for _, f := range p.Fields {
+		blocks = append(blocks, input(f))
 	}
-	const maxTitle = 24
+	title := orElse(p.Title, "AtlHyper")
 	_, err = r.s.api.OpenViewContext(ctx, r.trigger, slack.ModalViewRequest{
 		Type:            slack.VTModal,
 		CallbackID:      promptCallback,
-		Title:           plain(layout.Cut(layout.OneLine(orElse(p.Title, p.Label)), maxTitle)),
-		Submit:          plain("OK"),
-		Close:           plain("Cancel"),
+		Title:           plain(layout.Cut(layout.OneLine(title), maxViewTitle)),
+		Submit:          plain(layout.Cut(orElse(p.Submit, "OK"), maxViewTitle)),
+		Close:           plain(layout.Cut(orElse(p.Cancel, "Cancel"), maxViewTitle)),
 		PrivateMetadata: string(back),
-		Blocks:          slack.Blocks{BlockSet: []slack.Block{block}},
+		Blocks:          slack.Blocks{BlockSet: blocks},
 	})
 	if err != nil {
 		return fmt.Errorf("slack: ask: %w", err)
 	}
 	return nil
+}
+
+// Slack's limits of a modal's parts, in characters.
+const (
+	maxViewTitle = 24
+	maxChoices   = 100
+)
+
+// input is one field of a modal. Its block and its element are both named as the field.
+func input(f bot.Field) slack.Block {
+	var element slack.BlockElement
+	if len(f.Choices) > 0 {
+		var options []*slack.OptionBlockObject
+		var first *slack.OptionBlockObject
+		for _, c := range f.Choices[:min(len(f.Choices), maxChoices)] {
+			o := slack.NewOptionBlockObject(c.Value, plain(layout.Cut(layout.OneLine(orElse(c.Label, c.Value)), maxLabel)), nil)
+			if c.Value == f.Value {
+				first = o
+			}
+			options = append(options, o)
+		}
+		e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, nil, f.Name, options...)
+		e.InitialOption = first
+		element = e
+	} else {
+		e := slack.NewPlainTextInputBlockElement(nil, f.Name)
+		e.MaxLength, e.InitialValue = maxSection, layout.Cut(f.Value, maxSection)
+		element = e
+	}
+	block := slack.NewInputBlock(f.Name, plain(layout.Cut(orElse(f.Label, f.Name), maxField)), nil, element)
+	block.Optional = f.Optional
+	if f.Hint != "" {
+		block.Hint = plain(layout.Cut(f.Hint, maxField))
+	}
+	return block
 }
 
 func orElse(s, other string) string {

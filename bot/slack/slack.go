@@ -69,6 +69,7 @@ type Slack struct {
 	people  *directory
 	threads *threadBook
 	sent    *ledger
+	open    assistantBook
 
 	lastEvent atomic.Int64 // unix nanoseconds, 0: never
 
@@ -191,6 +192,16 @@ func (s *Slack) signIn(ctx context.Context) (identity, error) {
 	}
 }
 
+// self is who the bot is; empty before Run has signed in.
+func (s *Slack) self() identity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == nil {
+		return identity{}
+	}
+	return s.session.self
+}
+
 // begin runs f as a handler's goroutine of the present session. It says false when none is serving.
 func (s *Slack) begin(f func(*session)) bool {
 	s.mu.Lock()
@@ -223,6 +234,9 @@ func (s *Slack) answer(run *session, h *heard) {
 		if !ours {
 			return
 		}
+	}
+	if h.in.Kind == bot.Opened {
+		s.open.begin(h.in.Place)
 	}
 	s.threads.join(h.in.Place)
 	person, lang, err := s.people.look(ctx, h.user, h.teams)
@@ -267,7 +281,7 @@ func (s *Slack) Check(ctx context.Context) error {
 
 // Scopes are those that the bot token needs, as deploy/slack/manifest.yaml asks for them.
 var Scopes = []string{
-	"app_mentions:read", "channels:history", "channels:read", "chat:write", "commands", "files:write",
+	"app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "commands", "files:write",
 	"groups:history", "groups:read", "im:history", "usergroups:read", "users:read", "users:read.email",
 }
 

@@ -252,13 +252,16 @@ func TestAButtonAndItsPrompt(t *testing.T) {
 		o := open(t, officeConfig{http: http, handle: func(ctx context.Context, in bot.Inbound, r bot.Responder) {
 			switch {
 			case in.Kind == bot.Click && in.Action == "proposal.reject":
-				if err := r.Ask(ctx, bot.Prompt{Title: "Why reject this proposal of Mia's?", Label: "Reason", Action: "proposal.reason", Subject: in.Subject}); err != nil {
+				if err := r.Ask(ctx, bot.Prompt{Title: "Why reject this proposal of Mia's?", Fields: []bot.Field{
+					{Name: "reason", Label: "Reason", Hint: "one line"}, {Name: "note", Label: "Note", Optional: true},
+					{Name: "again", Label: "Ask again", Choices: []bot.Choice{{Label: "never", Value: "no"}, {Label: "in a week", Value: "168h"}}, Value: "no"},
+				}, Action: "proposal.reason", Subject: in.Subject}); err != nil {
 					t.Error(err)
 				}
 			case in.Kind == bot.Click:
 				_ = r.Answer(ctx, message.Message{Title: "clicked " + in.Action + " " + in.Subject, Private: in.Action == "secret"})
 			case in.Kind == bot.Submit:
-				_ = r.Answer(ctx, message.Message{Title: "rejected " + in.Subject + ": " + in.Text})
+				_ = r.Answer(ctx, message.Message{Title: "rejected " + in.Subject + ": " + in.Values["reason"] + in.Values["note"] + " " + in.Values["again"]})
 			}
 		}})
 		card := message.Message{Tone: message.Proposal, Title: "Roll back payments", Blocks: []message.Block{
@@ -269,6 +272,9 @@ func TestAButtonAndItsPrompt(t *testing.T) {
 			message.Actions{Buttons: []message.Button{
 				{Label: "Approve too", Action: "proposal.approve", Subject: "P-8"},
 				{Label: "Whisper", Action: "secret", Subject: "x"},
+			}},
+			message.Select{Placeholder: "Which payments?", Options: []message.Button{
+				{Label: "payments in shop", Action: "choice", Subject: "c-6"}, {Label: "payments in refunds", Action: "choice", Subject: "c-7"},
 			}},
 		}}
 		ref, err := o.surface.Post(o.ctx, bot.Place{Surface: "slack", Channel: ops}, card, "k1", "")
@@ -296,10 +302,23 @@ func TestAButtonAndItsPrompt(t *testing.T) {
 		ok(t, o.Click(ken, m, "Reject"))
 		ok(t, o.Wait(o.ctx, func() bool { _, open := o.View(ken); return open }))
 		view, _ := o.View(ken)
-		ok(t, o.Submit(ken, view, " too risky "))
-		if a := o.expect(t, ops, "rejected P-7: too risky"); a.Thread != m.TS {
+		if err := o.Submit(ken, view, nil); err == nil {
+			t.Error("a field that is needed was left empty")
+		}
+		if err := o.Submit(ken, view, map[string]string{"reason": "r", "again": "perhaps"}); err == nil {
+			t.Error("something was chosen that is no choice")
+		}
+		for _, label := range []string{"Reason", "one line", "Note", "never", "in a week"} {
+			if !strings.Contains(view.Text(), label) {
+				t.Errorf("the prompt lacks %q:\n%s", label, view.Text())
+			}
+		}
+		ok(t, o.Submit(ken, view, map[string]string{"reason": " too risky ", "again": "168h"}))
+		if a := o.expect(t, ops, "rejected P-7: too risky 168h"); a.Thread != m.TS {
 			t.Errorf("the prompt's answer goes where it was opened: %+v", a)
 		}
+		ok(t, o.Choose(mia, m, "payments in refunds"))
+		o.expect(t, ops, "clicked choice c-7")
 		o.noFaults(t)
 	})
 }

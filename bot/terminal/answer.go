@@ -2,7 +2,6 @@ package terminal
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/bukahou/atlhyper/bot"
@@ -44,13 +43,13 @@ func (r *responder) Answer(_ context.Context, m message.Message) error {
 	return nil
 }
 
-// Ask implements bot.Responder: the next line that is typed answers the prompt.
+// Ask implements bot.Responder: the next lines that are typed answer the prompt, one a field.
 func (r *responder) Ask(_ context.Context, p bot.Prompt) error {
 	t := r.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	said := fmt.Sprintf("%s. %s (%s), or nothing to leave it:", clean(p.Title), clean(p.Label), clean(p.Hint))
-	t.asked(&p) // before it writes, which paints the prompt anew
-	t.write(strings.Join(wrap(said, t.draw().width()-1, "", ""), "\n") + "\n")
+	t.form = &form{prompt: p, values: map[string]string{}}
+	t.write(strings.Join(wrap(clean(p.Title)+".", t.draw().width()-1, "", ""), "\n") + "\n")
+	t.question()
 	return nil
 }

@@ -103,18 +103,11 @@ func ended(err error) error {
 
 // answer handles one line and gives what is closed afterwards; nil when there is nothing to wait for.
 func (t *Terminal) answer(ctx context.Context, h bot.Handler, line string) chan struct{} {
-	if line == "" {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.prompt != nil {
-			t.asked(nil)
-			t.write("Nothing typed: it is left as it is.\n")
-		}
+	if line == "" && !t.asking() {
 		return nil
 	}
 	in, ok := t.Inbound(line)
 	if !ok {
-		t.print("No button has the number " + oneLine(line) + ".\n")
 		return nil
 	}
 	done := make(chan struct{})

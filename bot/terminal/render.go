@@ -165,6 +165,11 @@ func (s *sheet) block(block message.Block) {
 		s.hang(dim, clean(x.Alt), "", "")
 	case message.Actions:
 		s.actions(x.Buttons)
+	case message.Select:
+		s.heading(x.Placeholder)
+		for _, o := range x.Options {
+			s.hang(key, oneLine(o.Label), fmt.Sprintf("[%d] ", s.Number(o)), "    ")
+		}
 	}
 }
 

@@ -119,12 +119,12 @@ func TestAScreenCompletesAsksAndReplacesWhatIsUnderWay(t *testing.T) {
 	s := openScreen(t, func(ctx context.Context, in bot.Inbound, r bot.Responder) {
 		switch in.Kind {
 		case bot.Submit:
-			_ = r.Answer(ctx, message.Message{Title: "typed " + in.Text})
+			_ = r.Answer(ctx, message.Message{Title: "typed " + in.Values["name"]})
 		case bot.Direct:
 			_ = r.Working(ctx, "overview")
 			_ = r.Working(ctx, "logs")
 			if in.Text == "ask" {
-				_ = r.Ask(ctx, bot.Prompt{Title: "Type the name", Label: "Name of the node", Hint: "worker-3"})
+				_ = r.Ask(ctx, bot.Prompt{Title: "Type the name", Fields: []bot.Field{{Name: "name", Label: "Name of the node", Hint: "worker-3"}}})
 				return
 			}
 			_ = r.Answer(ctx, message.Message{Title: "heard " + in.Text, Blocks: []message.Block{message.Paragraph{Text: "so"}}})

@@ -51,7 +51,7 @@ type Terminal struct {
 	render  Renderer
 	buttons []message.Button
 	numbers map[button]int
-	prompt  *bot.Prompt // the next line answers it
+	form    *form // the next line answers its field; nil: the next line is for the conversation
 	ids     int
 	passing bool              // the last line on the screen says what is being done, and the next text replaces it
 	shown   map[string]string // what was last news of each message, by its key: an edit without news prints nothing
@@ -81,8 +81,8 @@ func (t *Terminal) Name() string { return "terminal" }
 // Place is where a terminal's messages go.
 func (t *Terminal) Place() bot.Place { return bot.Place{Surface: t.Name(), Channel: Channel} }
 
-// Inbound makes what a typed line stands for: a button's number, the answer to a prompt, or words. It is not ok when no
-// button has the number.
+// Inbound makes what a typed line stands for: a button's number, the last answer to a prompt, or words. It is not ok when
+// there is nothing to hand on: what was typed is no button's number, or the prompt asks for more.
 func (t *Terminal) Inbound(line string) (in bot.Inbound, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,9 +91,11 @@ func (t *Terminal) Inbound(line string) (in bot.Inbound, ok bool) {
 		ID: fmt.Sprintf("terminal-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), t.ids), Kind: bot.Direct,
 		Person: t.cfg.Person, Place: t.Place(), Text: line, Lang: t.cfg.Lang, At: t.cfg.Now(),
 	}
-	if p := t.prompt; p != nil {
-		t.asked(nil)
-		in.Kind, in.Action, in.Subject = bot.Submit, p.Action, p.Subject
+	if f := t.form; f != nil {
+		if !t.fill(line) {
+			return in, false
+		}
+		in.Kind, in.Action, in.Subject, in.Text, in.Values = bot.Submit, f.prompt.Action, f.prompt.Subject, "", f.values
 		return in, true
 	}
 	n, err := strconv.Atoi(strings.Trim(line, "[]"))
@@ -101,24 +103,12 @@ func (t *Terminal) Inbound(line string) (in bot.Inbound, ok bool) {
 		return in, true
 	}
 	if n < 1 || n > len(t.buttons) {
+		t.write("No button has the number " + oneLine(line) + ".\n")
 		return in, false
 	}
 	b := t.buttons[n-1]
 	in.Kind, in.Action, in.Subject, in.Text = bot.Click, b.Action, b.Subject, ""
 	return in, true
-}
-
-// asked sets the prompt that the next line answers, or none. The caller holds mu.
-func (t *Terminal) asked(p *bot.Prompt) {
-	t.prompt = p
-	if t.screen == nil {
-		return
-	}
-	if p == nil {
-		t.screen.SetPrompt(t.cfg.Prompt)
-		return
-	}
-	t.screen.SetPrompt(oneLine(p.Label) + ": ")
 }
 
 // Button finds the newest button of an action; the unattended demo presses what a person would.

@@ -184,7 +184,7 @@ func TestTheNextLineAnswersAPrompt(t *testing.T) {
 		heard = append(heard, fmt.Sprint(in.Kind, in.Action, in.Subject, in.Text))
 		if in.Text == "again" {
 			asks++
-			if err := r.Ask(ctx, bot.Prompt{Title: "Type the name", Label: "Name of the node", Hint: "worker-\x1b[31m3", Action: "approve", Subject: "p1"}); err != nil {
+			if err := r.Ask(ctx, bot.Prompt{Title: "Type the name", Fields: []bot.Field{{Name: "name", Label: "Name of the node", Hint: "worker-\x1b[31m3"}}, Action: "approve", Subject: "p1"}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -196,19 +196,58 @@ func TestTheNextLineAnswersAPrompt(t *testing.T) {
 	if d := cmp.Diff([]string{fmt.Sprint(bot.Direct, "", "", "again"), fmt.Sprint(bot.Direct, "", "", "words")}, heard); d != "" {
 		t.Error(d)
 	}
-	if s := out.String(); !strings.Contains(s, "Type the name. Name of the node (worker-3), or nothing to leave it:") || !strings.Contains(s, "it is left as it is") {
+	if s := out.String(); !strings.Contains(s, "Type the name.\nName of the node (worker-3), or nothing to leave it:") || !strings.Contains(s, "it is left as it is") {
 		t.Errorf("said %q", s)
 	}
 
-	if err := term.Responder().Ask(t.Context(), bot.Prompt{Title: "T", Label: "L", Action: "approve", Subject: "p1"}); err != nil {
+	if err := term.Responder().Ask(t.Context(), bot.Prompt{Title: "T", Fields: []bot.Field{{Name: "name", Label: "L"}}, Action: "approve", Subject: "p1"}); err != nil {
 		t.Fatal(err)
 	}
 	in, ok := term.Inbound("worker-3")
-	if !ok || in.Kind != bot.Submit || in.Action != "approve" || in.Subject != "p1" || in.Text != "worker-3" {
+	if !ok || in.Kind != bot.Submit || in.Action != "approve" || in.Subject != "p1" || in.Values["name"] != "worker-3" {
 		t.Errorf("the typed name came as %+v", in)
 	}
 	if in, _ := term.Inbound("worker-3"); in.Kind != bot.Direct {
 		t.Errorf("the line after it came as %+v", in)
+	}
+}
+
+func TestAPromptOfSeveralFieldsIsAskedLineByLine(t *testing.T) {
+	prompt := bot.Prompt{Title: "Silence INC-1", Action: "silence", Subject: "INC-1", Fields: []bot.Field{
+		{Name: "for", Label: "How long", Value: "1h", Choices: []bot.Choice{{Label: "30 minutes", Value: "30m"}, {Label: "one hour", Value: "1h"}}},
+		{Name: "reason", Label: "Why", Hint: "it is told", Optional: true},
+	}}
+	for name, c := range map[string]struct {
+		lines []string
+		want  map[string]string
+	}{
+		"by numbers":           {[]string{"1", "a deploy"}, map[string]string{"for": "30m", "reason": "a deploy"}},
+		"by words":             {[]string{"30 Minutes", "a deploy"}, map[string]string{"for": "30m", "reason": "a deploy"}},
+		"as it stands there":   {[]string{"", ""}, map[string]string{"for": "1h", "reason": ""}},
+		"after what is no one": {[]string{"3", "0", "soon", "2", ""}, map[string]string{"for": "1h", "reason": ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			term, out := quietTerminal(strings.NewReader(""))
+			if err := term.Responder().Ask(t.Context(), prompt); err != nil {
+				t.Fatal(err)
+			}
+			for i, l := range c.lines {
+				in, complete := term.Inbound(l)
+				if last := i == len(c.lines)-1; complete != last {
+					t.Fatalf("after %q complete is %v", l, complete)
+				}
+				if complete {
+					if d := cmp.Diff(c.want, in.Values); d != "" || in.Kind != bot.Submit || in.Subject != "INC-1" {
+						t.Errorf("%+v %s", in, d)
+					}
+				}
+			}
+			for _, want := range []string{"Silence INC-1.", "How long, or nothing for one hour:\n  1  30 minutes\n  2  one hour\n", "Why (it is told), or nothing:"} {
+				if s := out.String(); !strings.Contains(s, want) {
+					t.Errorf("it never said %q:\n%s", want, s)
+				}
+			}
+		})
 	}
 }
 

@@ -16,19 +16,22 @@ func (k *Keeper) Acknowledge(ctx context.Context, id, by string, now time.Time) 
 	})
 }
 
-// Silence keeps a record quiet until a time; a zero time ends the silence. Whoever delivers messages honours it.
-func (k *Keeper) Silence(ctx context.Context, id string, till time.Time, by string, now time.Time) error {
-	return k.act(ctx, id, now, silenced(till, by), func(i *Incident) { i.silence(till, by, now) })
+// Silence keeps a record quiet until a time; a zero time ends the silence. The reason may be empty. Whoever delivers
+// messages honours it.
+func (k *Keeper) Silence(ctx context.Context, id string, till time.Time, by, reason string, now time.Time) error {
+	return k.act(ctx, id, now, silenced(till, by, reason), func(i *Incident) { i.silence(till, by, reason, now) })
 }
 
-func (i *Incident) silence(till time.Time, by string, now time.Time) {
+func (i *Incident) silence(till time.Time, by, reason string, now time.Time) {
 	i.SilencedTill = till
-	i.note(now, Entry{Kind: "silenced", By: by, Text: silenced(till, by)})
+	i.note(now, Entry{Kind: "silenced", By: by, Text: silenced(till, by, reason)})
 }
 
 // silenced is a silence in words; without a person it ended by its time.
-func silenced(till time.Time, by string) string {
+func silenced(till time.Time, by, reason string) string {
 	switch {
+	case !till.IsZero() && reason != "":
+		return "silenced by " + by + " until " + till.UTC().Format("15:04 MST") + ": " + reason
 	case !till.IsZero():
 		return "silenced by " + by + " until " + till.UTC().Format("15:04 MST")
 	case by == "":

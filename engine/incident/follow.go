@@ -72,8 +72,8 @@ func (k *Keeper) openRecord(ctx context.Context, in *Observation, i *Incident, a
 	k.restage(i, in.Now)
 	i.note(in.Now, Entry{Kind: "opened", Entity: i.Cause.Entity, Text: i.Title + ". " + i.Cause.Summary})
 	if k.quiet != nil {
-		if till, by := k.quiet(ctx, i, in.Now); till.After(in.Now) {
-			i.silence(till, by, in.Now)
+		if till, by, reason := k.quiet(ctx, i, in.Now); till.After(in.Now) {
+			i.silence(till, by, reason, in.Now)
 		}
 	}
 	i.UpdatedAt = in.Now

@@ -56,7 +56,7 @@ type Config struct {
 	IgnoreChanges bool
 	// Quiet says until when a record that opens now is under a silence that stood before it, and whose; it may be nil. The
 	// keeper is locked while it is asked.
-	Quiet  func(ctx context.Context, i *Incident, now time.Time) (till time.Time, by string)
+	Quiet  func(ctx context.Context, i *Incident, now time.Time) (till time.Time, by, reason string)
 	Logger *slog.Logger // default: discards
 }
 
@@ -66,7 +66,7 @@ type Keeper struct {
 	store   Store
 	timing  Timing
 	changes bool
-	quiet   func(context.Context, *Incident, time.Time) (time.Time, string)
+	quiet   func(context.Context, *Incident, time.Time) (till time.Time, by, reason string)
 	log     *slog.Logger
 
 	mu         sync.Mutex             // guards all below, and is held over a save so that records are saved in order

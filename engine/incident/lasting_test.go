@@ -121,7 +121,7 @@ func TestPeopleAct(t *testing.T) {
 	s.wait(time.Minute)
 	for _, err := range []error{
 		s.k.Acknowledge(ctx, "INC-1", "Mia", s.now),
-		s.k.Silence(ctx, "INC-1", s.now.Add(time.Hour), "Mia", s.now),
+		s.k.Silence(ctx, "INC-1", s.now.Add(time.Hour), "Mia", "deploying a fix", s.now),
 		s.k.Note(ctx, "INC-1", Entry{At: s.now, By: "Ken", Text: "looking at the logs"}),
 		s.k.FixStarted(ctx, "INC-1", "P1", "roll back cart", s.now),
 		s.k.FixVerified(ctx, "INC-1", "P1", "2/2 ready", true, s.now),
@@ -146,7 +146,7 @@ func TestPeopleAct(t *testing.T) {
 		"INC-1 opened: cart keeps crashing: deployment/cart: it shows CrashLoopBackOff.",
 		"INC-1 changed: it is an Incident now: risk 0.90 for 30 s",
 		"INC-1 changed: acknowledged by Mia",
-		"INC-1 changed: silenced by Mia until 04:01 UTC",
+		"INC-1 changed: silenced by Mia until 04:01 UTC: deploying a fix",
 		"INC-1 changed: looking at the logs",
 		"INC-1 changed: fix started: roll back cart",
 		"INC-1 changed: fix verified: 2/2 ready",

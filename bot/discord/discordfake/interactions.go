@@ -11,6 +11,8 @@ type interaction struct {
 	message                  *Message // that was clicked
 	timer                    *time.Timer
 	answered                 bool
+	completing               bool     // an option is being typed: the answer is choices
+	choices                  []Choice // that were suggested
 	original                 *Message // what the first answer made
 }
 
@@ -41,7 +43,24 @@ func (s *Server) firstAnswer(c *call) (any, *refusal) {
 		return nil, refused
 	}
 	m := &Message{Channel: i.channel, Author: BotUser}
+	if i.completing != (body.Type == 8) {
+		return nil, invalid("type: %d does not answer this interaction", body.Type)
+	}
 	switch body.Type {
+	case 8:
+		var data struct {
+			Choices *[]Choice `json:"choices"`
+		}
+		if err := json.Unmarshal(body.Data, &data); err != nil {
+			return nil, invalid("%v", err)
+		}
+		if data.Choices == nil {
+			return nil, invalid("choices: this field is required")
+		}
+		if refused := checkChoices(*data.Choices); refused != nil {
+			return nil, refused
+		}
+		i.choices = *data.Choices
 	case 4, 5:
 		var p payload
 		if len(body.Data) > 0 {

@@ -2,6 +2,7 @@ package discordfake
 
 import (
 	"fmt"
+	"regexp"
 	"unicode/utf8"
 )
 
@@ -27,6 +28,10 @@ const (
 	maxThreadName  = 100
 	maxNonce       = 25
 	maxDirections  = 100 // a command's description
+	maxOptions     = 25
+	maxOption      = 100 // its label, and its value
+	maxPlaceholder = 150
+	maxInput       = 4000
 )
 
 // refusal is an error in Discord's form.
@@ -88,7 +93,28 @@ type button struct {
 	Style    int    `json:"style"`
 	Label    string `json:"label"`
 	CustomID string `json:"custom_id"`
+
+	// Of a menu.
+	Placeholder string   `json:"placeholder"`
+	Options     []Option `json:"options"`
 }
+
+// Option is one of a menu's.
+type Option struct {
+	Label    string `json:"label"`
+	Value    string `json:"value"`
+	CustomID string `json:"-"` // of its menu
+	Default  bool   `json:"default"`
+}
+
+// The types of components.
+const (
+	typeRow    = 1
+	typeButton = 2
+	typeMenu   = 3
+	typeInput  = 4
+	typeLabel  = 18
+)
 
 // check says what Discord would refuse in a message.
 func check(p payload, files int) *refusal {
@@ -144,12 +170,27 @@ func checkRows(rows []row) *refusal {
 	}
 	ids := map[string]bool{}
 	for _, r := range rows {
-		if r.Type != 1 || len(r.Components) == 0 || len(r.Components) > maxButtons {
+		if r.Type != typeRow || len(r.Components) == 0 || len(r.Components) > maxButtons {
 			return invalid("components: a row takes 1 to %d buttons", maxButtons)
 		}
 		for _, b := range r.Components {
+			if b.Type == typeMenu {
+				switch {
+				case len(r.Components) > 1:
+					return invalid("components: a menu has a row of its own")
+				case b.CustomID == "" || runes(b.CustomID) > maxCustomID || ids[b.CustomID]:
+					return invalid("components: custom_id: must be one, and between 1 and %d in length", maxCustomID)
+				case runes(b.Placeholder) > maxPlaceholder:
+					return invalid("components: placeholder: must be %d or fewer in length", maxPlaceholder)
+				}
+				ids[b.CustomID] = true
+				if refused := checkOptions(b.Options); refused != nil {
+					return refused
+				}
+				continue
+			}
 			switch {
-			case b.Type != 2 || b.Style < 1 || b.Style > 4:
+			case b.Type != typeButton || b.Style < 1 || b.Style > 4:
 				return invalid("components: not a button")
 			case b.Label == "" || runes(b.Label) > maxLabel:
 				return invalid("components: label: must be between 1 and %d in length", maxLabel)
@@ -159,6 +200,63 @@ func checkRows(rows []row) *refusal {
 				return invalid("components: custom_id: cannot be duplicated")
 			}
 			ids[b.CustomID] = true
+		}
+	}
+	return nil
+}
+
+// Choice is a suggestion for an option.
+type Choice struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+func checkChoices(choices []Choice) *refusal {
+	if len(choices) > maxOptions {
+		return invalid("choices: must be %d or fewer", maxOptions)
+	}
+	for _, c := range choices {
+		if c.Name == "" || runes(c.Name) > maxOption {
+			return invalid("choices: name: must be between 1 and %d in length", maxOption)
+		}
+		if c.Value == "" || runes(c.Value) > maxOption {
+			return invalid("choices: value: must be between 1 and %d in length", maxOption)
+		}
+	}
+	return nil
+}
+
+// commandOption is one that a command takes.
+type commandOption struct {
+	Type         int      `json:"type"`
+	Name         string   `json:"name"`
+	Description  string   `json:"description"`
+	Autocomplete bool     `json:"autocomplete"`
+	Choices      []Choice `json:"choices"`
+}
+
+// optionName is what an option may be called.
+var optionName = regexp.MustCompile(`^[-_\p{Ll}\p{N}]{1,32}$`)
+
+func checkCommandOptions(options []commandOption) *refusal {
+	if len(options) > maxOptions {
+		return invalid("options: must be %d or fewer", maxOptions)
+	}
+	names := map[string]bool{}
+	for _, o := range options {
+		switch {
+		case !optionName.MatchString(o.Name):
+			return invalid("options: name: %q", o.Name)
+		case names[o.Name]:
+			return invalid("options: name: %q is taken", o.Name)
+		case o.Description == "" || runes(o.Description) > maxDirections:
+			return invalid("options: description: must be between 1 and %d in length", maxDirections)
+		case o.Autocomplete && (o.Type != 3 && o.Type != 4 && o.Type != 10 || len(o.Choices) > 0):
+			return invalid("options: autocomplete: not with this type, nor with choices")
+		}
+		names[o.Name] = true
+		if refused := checkChoices(o.Choices); refused != nil {
+			return refused
 		}
 	}
 	return nil
@@ -175,12 +273,42 @@ type label struct {
 	Type        int    `json:"type"`
 	Label       string `json:"label"`
 	Description string `json:"description"`
-	Component   struct {
-		Type      int    `json:"type"`
-		CustomID  string `json:"custom_id"`
-		Style     int    `json:"style"`
-		MaxLength int    `json:"max_length"`
-	} `json:"component"`
+	Component   input  `json:"component"`
+}
+
+type input struct {
+	Type      int      `json:"type"`
+	CustomID  string   `json:"custom_id"`
+	Style     int      `json:"style"`
+	MaxLength int      `json:"max_length"`
+	Value     string   `json:"value"`
+	Required  *bool    `json:"required"` // true when left out
+	Options   []Option `json:"options"`
+}
+
+func checkOptions(options []Option) *refusal {
+	if len(options) == 0 || len(options) > maxOptions {
+		return invalid("options: must be between 1 and %d", maxOptions)
+	}
+	values, defaults := map[string]bool{}, 0
+	for _, o := range options {
+		switch {
+		case o.Label == "" || runes(o.Label) > maxOption:
+			return invalid("options: label: must be between 1 and %d in length", maxOption)
+		case o.Value == "" || runes(o.Value) > maxOption:
+			return invalid("options: value: must be between 1 and %d in length", maxOption)
+		case values[o.Value]:
+			return invalid("options: value: cannot be duplicated")
+		}
+		values[o.Value] = true
+		if o.Default {
+			defaults++
+		}
+	}
+	if defaults > 1 {
+		return invalid("options: only one can be the default")
+	}
+	return nil
 }
 
 func checkPrompt(f promptForm) *refusal {
@@ -192,16 +320,28 @@ func checkPrompt(f promptForm) *refusal {
 	case len(f.Components) == 0 || len(f.Components) > 5:
 		return invalid("components: must be between 1 and 5")
 	}
+	ids := map[string]bool{}
 	for _, l := range f.Components {
+		if ids[l.Component.CustomID] {
+			return invalid("component: custom_id: cannot be duplicated")
+		}
+		ids[l.Component.CustomID] = true
 		switch {
-		case l.Type != 18 || l.Component.Type != 4:
-			return invalid("components: must be labels with text inputs")
+		case l.Type != typeLabel || l.Component.Type != typeInput && l.Component.Type != typeMenu:
+			return invalid("components: must be labels with inputs or menus")
 		case l.Label == "" || runes(l.Label) > maxPromptLabel:
 			return invalid("label: must be between 1 and %d in length", maxPromptLabel)
 		case runes(l.Description) > maxPromptHint:
 			return invalid("description: must be %d or fewer in length", maxPromptHint)
-		case l.Component.CustomID == "" || l.Component.Style < 1 || l.Component.Style > 2 || l.Component.MaxLength > 4000:
+		case l.Component.CustomID == "" || runes(l.Component.CustomID) > maxCustomID:
+			return invalid("component: custom_id: must be between 1 and %d in length", maxCustomID)
+		case l.Component.Type == typeInput && (l.Component.Style < 1 || l.Component.Style > 2 || l.Component.MaxLength > maxInput || runes(l.Component.Value) > maxInput):
 			return invalid("component: not a text input")
+		}
+		if l.Component.Type == typeMenu {
+			if refused := checkOptions(l.Component.Options); refused != nil {
+				return refused
+			}
 		}
 	}
 	return nil

@@ -72,6 +72,13 @@ func TestEachLimitIsEnforced(t *testing.T) {
 		"80 of a label":                {rows(obj{"type": 1, "components": []any{aButton("a", x(80))}}), rows(obj{"type": 1, "components": []any{aButton("a", x(81))}})},
 		"100 of a custom_id":           {rows(obj{"type": 1, "components": []any{aButton(x(100), "b")}}), rows(obj{"type": 1, "components": []any{aButton(x(101), "b")}})},
 		"a custom_id once":             {rows(rowOf(1)), rows(rowOf(1), rowOf(1))},
+		"25 options":                   {rows(menuOf(25, 1)), rows(menuOf(26, 1))},
+		"an option at least":           {rows(menuOf(1, 1)), rows(menuOf(0, 1))},
+		"100 of an option":             {rows(menuOf(1, 100)), rows(menuOf(1, 101))},
+		"100 of its value":             {rows(menu(anOption("o", x(100)))), rows(menu(anOption("o", x(101))))},
+		"an option's value once":       {rows(menu(anOption("a", "v"), anOption("b", "w"))), rows(menu(anOption("a", "v"), anOption("b", "v")))},
+		"a menu in a row of its own":   {rows(menuOf(1, 1)), rows(obj{"type": 1, "components": []any{menuOf(1, 1)["components"].([]any)[0], aButton("a", "b")}})},
+		"150 of a placeholder":         {rows(placeheld(150)), rows(placeheld(151))},
 		"25 of a nonce":                {obj{"content": "c", "nonce": strings.Repeat("n", 25)}, obj{"content": "c", "nonce": strings.Repeat("n", 26)}},
 		"pictures that are there":      {embed(obj{"description": "d"}), embed(obj{"description": "d", "image": obj{"url": "attachment://a.png"}})},
 		"a reply to what can be found": {obj{"content": "c"}, obj{"content": "c", "message_reference": obj{"message_id": "1"}}},
@@ -94,12 +101,140 @@ func one(i int) obj {
 	return obj{"type": 1, "components": []any{aButton(fmt.Sprint("r", i), "b")}}
 }
 
+// asked is a field of a prompt.
+func asked(change func(obj)) obj {
+	l := obj{"type": 18, "label": "l", "component": obj{"type": 4, "custom_id": "t", "style": 1}}
+	change(l)
+	return l
+}
+
+func named(id string) obj { return asked(func(l obj) { l["component"].(obj)["custom_id"] = id }) }
+
+func anOption(label, value string) obj { return obj{"label": label, "value": value} }
+
+func menu(options ...any) obj {
+	if options == nil {
+		options = []any{}
+	}
+	return obj{"type": 1, "components": []any{obj{"type": 3, "custom_id": "m", "options": options}}}
+}
+
+func menuOf(n, length int) obj {
+	var options []any
+	for i := range n {
+		options = append(options, anOption(x(length), fmt.Sprint(i)))
+	}
+	return menu(options...)
+}
+
+func placeheld(n int) obj {
+	m := menuOf(1, 1)
+	m["components"].([]any)[0].(obj)["placeholder"] = x(n)
+	return m
+}
+
 func fields(n, length int) []any {
 	var out []any
 	for range n {
 		out = append(out, obj{"name": "n", "value": x(length)})
 	}
 	return out
+}
+
+func TestSuggestionsAreRefusedBeyondTheirLimits(t *testing.T) {
+	s := New(Config{AnswerWithin: 100 * time.Millisecond})
+	defer s.Close()
+	open := func(completing bool) string {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		i := s.interactionLocked(Ops, Mia, nil)
+		i.completing = completing
+		return "/interactions/" + i.id + "/" + i.token + "/callback"
+	}
+	choices := func(n, name, value int) obj {
+		out := []any{}
+		for range n {
+			out = append(out, obj{"name": x(name), "value": x(value)})
+		}
+		return obj{"type": 8, "data": obj{"choices": out}}
+	}
+	for name, c := range map[string]struct{ fits, breaks obj }{
+		"25 choices":         {choices(25, 1, 1), choices(26, 1, 1)},
+		"none is a list too": {choices(0, 0, 0), obj{"type": 8, "data": obj{}}},
+		"100 of a name":      {choices(1, 100, 1), choices(1, 101, 1)},
+		"a name":             {choices(1, 1, 1), choices(1, 0, 1)},
+		"100 of a value":     {choices(1, 1, 100), choices(1, 1, 101)},
+		"suggestions alone":  {choices(1, 1, 1), obj{"type": 4, "data": obj{"content": "c"}}},
+	} {
+		if status, answer := send(t, s, open(true), c.fits); status != 204 {
+			t.Errorf("%s: what fits is refused: %d %v", name, status, answer)
+		}
+		if status, _ := send(t, s, open(true), c.breaks); status != 400 {
+			t.Errorf("%s: what does not fit is taken: %d", name, status)
+		}
+	}
+	if status, _ := send(t, s, open(false), choices(1, 1, 1)); status != 400 {
+		t.Errorf("suggestions answer a command: %d", status)
+	}
+	before := len(s.Faults())
+	open(true)
+	for begun := time.Now(); len(s.Faults()) == before; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begun) > 5*time.Second {
+			t.Fatal("suggestions that never came are no fault")
+		}
+	}
+}
+
+func TestCommandsAreRefusedBeyondTheirLimits(t *testing.T) {
+	s := New(Config{})
+	defer s.Close()
+	put := func(options ...any) int {
+		t.Helper()
+		body, err := json.Marshal([]any{obj{"name": "atl", "description": "d", "options": options}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.URL()+"/applications/1/commands", strings.NewReader(string(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bot "+BotToken)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	option := func(name string, more obj) obj {
+		o := obj{"type": 3, "name": name, "description": "d"}
+		for k, v := range more {
+			o[k] = v
+		}
+		return o
+	}
+	var many []any
+	for i := range 26 {
+		many = append(many, option(fmt.Sprint("o", i), nil))
+	}
+	if status := put(many[:25]...); status != 200 {
+		t.Errorf("25 options are refused: %d", status)
+	}
+	for name, options := range map[string][]any{
+		"25 options":               many,
+		"a name in lower case":     {option("Cluster", nil)},
+		"32 of a name":             {option(strings.Repeat("n", 33), nil)},
+		"a name once":              {option("a", nil), option("a", nil)},
+		"100 of a description":     {option("a", obj{"description": x(101)})},
+		"completion of text":       {option("a", obj{"type": 5, "autocomplete": true})},
+		"completion or choices":    {option("a", obj{"autocomplete": true, "choices": []any{obj{"name": "n", "value": "v"}}})},
+		"choices within limits":    {option("a", obj{"choices": []any{obj{"name": x(101), "value": "v"}}})},
+		"a description altogether": {option("a", obj{"description": ""})},
+	} {
+		if status := put(options...); status != 400 {
+			t.Errorf("%s: more is taken: %d", name, status)
+		}
+	}
 }
 
 func TestAChannelTakesABurstAndThenWaits(t *testing.T) {
@@ -155,6 +290,12 @@ func TestInteractionsMustBeAnsweredOnceAndInTime(t *testing.T) {
 		"45 of a title": {"title": x(46), "custom_id": "c", "components": []any{label}},
 		"an id":         {"title": "t", "components": []any{label}},
 		"a label":       {"title": "t", "custom_id": "c", "components": []any{obj{"type": 1}}},
+		"45 of a label": {"title": "t", "custom_id": "c", "components": []any{asked(func(l obj) { l["label"] = x(46) })}},
+		"100 of a hint": {"title": "t", "custom_id": "c", "components": []any{asked(func(l obj) { l["description"] = x(101) })}},
+		"4000 of text":  {"title": "t", "custom_id": "c", "components": []any{asked(func(l obj) { l["component"].(obj)["max_length"] = 4001 })}},
+		"5 fields":      {"title": "t", "custom_id": "c", "components": []any{named("a"), named("b"), named("c"), named("d"), named("e"), named("f")}},
+		"an id once":    {"title": "t", "custom_id": "c", "components": []any{named("a"), named("a")}},
+		"25 choices":    {"title": "t", "custom_id": "c", "components": []any{asked(func(l obj) { l["component"] = menuOf(26, 1)["components"].([]any)[0] })}},
 	} {
 		if status, _ := send(t, s, open(), obj{"type": 9, "data": data}); status != 400 {
 			t.Errorf("a prompt needs %s: %d", name, status)

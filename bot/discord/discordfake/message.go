@@ -60,6 +60,10 @@ func (m Message) Text() string {
 	for _, r := range m.Rows {
 		var labels []string
 		for _, b := range r.Components {
+			if b.Type == typeMenu {
+				labels = append(labels, "[ "+b.Placeholder+" ▾ ]")
+				continue
+			}
 			labels = append(labels, "[ "+b.Label+" ]")
 		}
 		add(strings.Join(labels, " "))
@@ -72,7 +76,24 @@ func (m Message) Buttons() []Button {
 	var out []Button
 	for _, r := range m.Rows {
 		for _, b := range r.Components {
+			if b.Type != typeButton {
+				continue
+			}
 			out = append(out, Button{Label: b.Label, CustomID: b.CustomID, Style: b.Style})
+		}
+	}
+	return out
+}
+
+// Options are those of the message's menus, in their order.
+func (m Message) Options() []Option {
+	var out []Option
+	for _, r := range m.Rows {
+		for _, b := range r.Components {
+			for _, o := range b.Options {
+				o.CustomID = b.CustomID
+				out = append(out, o)
+			}
 		}
 	}
 	return out

@@ -328,12 +328,9 @@ func (s *Server) startThread(c *call) (any, *refusal) {
 
 func (s *Server) setCommands(c *call) (any, *refusal) {
 	var body []struct {
-		Name        string `json:"name"`
-		Description string `json:"description"`
-		Options     []struct {
-			Name        string `json:"name"`
-			Description string `json:"description"`
-		} `json:"options"`
+		Name        string          `json:"name"`
+		Description string          `json:"description"`
+		Options     []commandOption `json:"options"`
 	}
 	if refused := c.decode(&body); refused != nil {
 		return nil, refused
@@ -341,25 +338,15 @@ func (s *Server) setCommands(c *call) (any, *refusal) {
 	if guild := c.path("guild"); guild != "" && guild != Guild {
 		return nil, &refusal{status: 403, code: 50001, detail: "Missing Access"}
 	}
-	s.commands = nil
+	s.commands, s.options = nil, nil
 	for _, command := range body {
-		for _, d := range append([]string{command.Description}, descriptions(command.Options)...) {
-			if d == "" || runes(d) > maxDirections {
-				return nil, invalid("description: must be between 1 and %d in length", maxDirections)
-			}
+		if command.Description == "" || runes(command.Description) > maxDirections {
+			return nil, invalid("description: must be between 1 and %d in length", maxDirections)
 		}
-		s.commands = append(s.commands, command.Name)
+		if refused := checkCommandOptions(command.Options); refused != nil {
+			return nil, refused
+		}
+		s.commands, s.options = append(s.commands, command.Name), command.Options
 	}
 	return []any{}, nil
-}
-
-func descriptions[T ~[]struct {
-	Name        string `json:"name"`
-	Description string `json:"description"`
-}](options T) []string {
-	var out []string
-	for _, o := range options {
-		out = append(out, o.Description)
-	}
-	return out
 }

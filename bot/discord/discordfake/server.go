@@ -49,7 +49,8 @@ type User struct {
 	ID, Name string
 	Roles    []string
 	Bot      bool
-	Outside  bool // not a member of the guild
+	Outside  bool   // not a member of the guild
+	Locale   string // of the client; "ja" when empty
 }
 
 type channel struct {
@@ -75,6 +76,7 @@ type Server struct {
 	prompts      map[string]Prompt // open, by person
 	sent         map[string][]time.Time
 	commands     []string
+	options      []commandOption // of the last command
 	conns        []*gateway
 	seq          int
 	events       []map[string]any // every event, for sessions that resume

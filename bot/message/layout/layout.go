@@ -124,6 +124,20 @@ func List(l message.List, room int) (string, int) {
 	return b.String(), l.More + len(l.Items) - shown
 }
 
+// Placeholder is what stands in a list of which a surface shows only the first options: within n characters, and with how
+// many are left out.
+func Placeholder(s message.Select, shown, n int) string {
+	text := OneLine(s.Placeholder)
+	if text == "" {
+		text = "…"
+	}
+	more := ""
+	if left := len(s.Options) - shown; left > 0 {
+		more = fmt.Sprintf(" (+%d more)", left)
+	}
+	return Cut(text, n-Runes(more)) + more
+}
+
 // Width is how wide a string stands in a monospaced font: wide East Asian characters and emoji take two cells.
 func Width(s string) int {
 	n := 0

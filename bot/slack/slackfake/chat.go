@@ -3,6 +3,7 @@ package slackfake
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"strings"
@@ -20,6 +21,9 @@ func (v View) Text() string {
 	lines := []string{textOf(v.raw["title"])}
 	for _, b := range array(v.raw, "blocks") {
 		lines = append(lines, blockText(b))
+		for _, o := range array(object(object(b)["element"]), "options") {
+			lines = append(lines, "  "+textOf(object(o)["text"]))
+		}
 		if hint := textOf(object(b)["hint"]); hint != "" {
 			lines = append(lines, hint)
 		}
@@ -135,6 +139,35 @@ func channelType(channel string) string {
 // Click presses the button with this label on the message as it is now. It fails when there is no such button, as a
 // person would.
 func (s *Server) Click(user string, m Message, label string) error {
+	return s.act(user, m, func(now Message) (map[string]any, error) {
+		for _, b := range now.Buttons() {
+			if b.Label == label {
+				return map[string]any{
+					"type": "button", "action_id": b.ActionID, "value": b.Value, "text": map[string]any{"type": "plain_text", "text": b.Label},
+				}, nil
+			}
+		}
+		return nil, fmt.Errorf("slackfake: the message has no button %q:\n%s", label, now.Text())
+	})
+}
+
+// Choose takes the option with this label from a menu on the message as it is now.
+func (s *Server) Choose(user string, m Message, label string) error {
+	return s.act(user, m, func(now Message) (map[string]any, error) {
+		for _, o := range now.Options() {
+			if o.Label == label {
+				return map[string]any{
+					"type": "static_select", "action_id": o.ActionID,
+					"selected_option": map[string]any{"text": map[string]any{"type": "plain_text", "text": o.Label}, "value": o.Value},
+				}, nil
+			}
+		}
+		return nil, fmt.Errorf("slackfake: no menu of the message has %q:\n%s", label, now.Text())
+	})
+}
+
+// act tells the bot of what a person did with a part of a message.
+func (s *Server) act(user string, m Message, part func(now Message) (map[string]any, error)) error {
 	s.mu.Lock()
 	var p *post
 	for _, candidate := range s.log {
@@ -147,39 +180,35 @@ func (s *Server) Click(user string, m Message, label string) error {
 		return fmt.Errorf("slackfake: %s sees no message %s in %s", user, m.TS, m.Channel)
 	}
 	now := p.snapshot()
-	for _, b := range now.Buttons() {
-		if b.Label != label {
-			continue
-		}
-		container := map[string]any{
-			"type": "message", "message_ts": now.TS, "channel_id": now.Channel, "is_ephemeral": now.Only != "",
-		}
-		if now.Thread != "" {
-			container["thread_ts"] = now.Thread
-		}
-		u := s.users[user]
-		payload := map[string]any{
-			"type":       "block_actions",
-			"team":       map[string]any{"id": Team},
-			"user":       map[string]any{"id": user, "name": u.Name, "team_id": u.Team},
-			"trigger_id": s.triggerLocked(user), "response_url": s.responseLocked(now.Channel, now.Thread, user),
-			"container": container,
-			"channel":   map[string]any{"id": now.Channel},
-			"actions": []any{map[string]any{
-				"type": "button", "action_id": b.ActionID, "block_id": "b1", "value": b.Value, "action_ts": s.tsLocked(),
-				"text": map[string]any{"type": "plain_text", "text": b.Label},
-			}},
-		}
-		if now.Only == "" {
-			payload["message"] = wire(now, false)
-		} else {
-			s.replies[payload["response_url"].(string)[len(s.http.URL+"/response/"):]].last = p
-		}
+	action, err := part(now)
+	if err != nil {
 		s.mu.Unlock()
-		return s.deliver(kindInteraction, payload)
+		return err
+	}
+	action["block_id"], action["action_ts"] = "b1", s.tsLocked()
+	container := map[string]any{
+		"type": "message", "message_ts": now.TS, "channel_id": now.Channel, "is_ephemeral": now.Only != "",
+	}
+	if now.Thread != "" {
+		container["thread_ts"] = now.Thread
+	}
+	u := s.users[user]
+	payload := map[string]any{
+		"type":       "block_actions",
+		"team":       map[string]any{"id": Team},
+		"user":       map[string]any{"id": user, "name": u.Name, "team_id": u.Team},
+		"trigger_id": s.triggerLocked(user), "response_url": s.responseLocked(now.Channel, now.Thread, user),
+		"container": container,
+		"channel":   map[string]any{"id": now.Channel},
+		"actions":   []any{action},
+	}
+	if now.Only == "" {
+		payload["message"] = wire(now, false)
+	} else {
+		s.replies[payload["response_url"].(string)[len(s.http.URL+"/response/"):]].last = p
 	}
 	s.mu.Unlock()
-	return fmt.Errorf("slackfake: the message has no button %q:\n%s", label, now.Text())
+	return s.deliver(kindInteraction, payload)
 }
 
 // View is the modal that a person has open.
@@ -194,24 +223,21 @@ func (s *Server) View(user string) (View, bool) {
 	return View{}, false
 }
 
-// Submit types a text into the modal's input and sends it off.
-func (s *Server) Submit(user string, view View, text string) error {
+// Submit fills in the modal's inputs by their block ids and sends it off. What is not given stays as it stands there, and
+// Slack lets nobody leave a needed input empty, or choose what is no option.
+func (s *Server) Submit(user string, view View, fields map[string]string) error {
 	s.mu.Lock()
 	v, ok := s.views[view.ID]
 	if !ok || v.User != user {
 		s.mu.Unlock()
 		return fmt.Errorf("slackfake: %s has no such modal open", user)
 	}
-	delete(s.views, view.ID)
-	values := map[string]any{}
-	for _, b := range array(v.raw, "blocks") {
-		block := object(b)
-		if str(block, "type") == "input" {
-			values[str(block, "block_id")] = map[string]any{
-				str(object(block["element"]), "action_id"): map[string]any{"type": "plain_text_input", "value": text},
-			}
-		}
+	values, err := v.fill(fields)
+	if err != nil {
+		s.mu.Unlock()
+		return err
 	}
+	delete(s.views, view.ID)
 	u := s.users[user]
 	payload := map[string]any{
 		"type":       "view_submission",
@@ -225,6 +251,51 @@ func (s *Server) Submit(user string, view View, text string) error {
 	}
 	s.mu.Unlock()
 	return s.deliver(kindInteraction, payload)
+}
+
+// fill gives the state of the modal's inputs.
+func (v View) fill(fields map[string]string) (map[string]any, error) {
+	values, left := map[string]any{}, maps.Clone(fields)
+	for _, b := range array(v.raw, "blocks") {
+		block := object(b)
+		if str(block, "type") != "input" {
+			continue
+		}
+		id, element := str(block, "block_id"), object(block["element"])
+		text, given := left[id]
+		delete(left, id)
+		state := map[string]any{"type": str(element, "type")}
+		switch str(element, "type") {
+		case "static_select":
+			if !given {
+				text = str(object(element["initial_option"]), "value")
+			}
+			for _, o := range array(element, "options") {
+				if str(object(o), "value") == text {
+					state["selected_option"] = o
+				}
+			}
+			if state["selected_option"] == nil && text != "" {
+				return nil, fmt.Errorf("slackfake: %q is no option of %s", text, id)
+			}
+		default:
+			if !given {
+				text = str(element, "initial_value")
+			}
+			if limit, _ := element["max_length"].(float64); limit > 0 && runes(text) > int(limit) {
+				return nil, fmt.Errorf("slackfake: %s takes no more than %v characters", id, limit)
+			}
+			state["value"] = text
+		}
+		if optional, _ := block["optional"].(bool); text == "" && !optional {
+			return nil, fmt.Errorf("slackfake: %s must be filled in", id)
+		}
+		values[id] = map[string]any{str(element, "action_id"): state}
+	}
+	for id := range left {
+		return nil, fmt.Errorf("slackfake: the modal has no input %q", id)
+	}
+	return values, nil
 }
 
 // response is a response URL: for whom, and how often it was used.

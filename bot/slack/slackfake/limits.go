@@ -19,6 +19,10 @@ const (
 	maxField           = 2000
 	maxContextElements = 10
 	maxActions         = 25
+	maxOptions         = 100
+	maxOptionText      = 75
+	maxOptionValue     = 150
+	maxPlaceholder     = 150
 	maxID              = 255
 	maxButtonText      = 75
 	maxButtonValue     = 2000
@@ -115,7 +119,11 @@ func checkBlock(block map[string]any, view bool, actionIDs map[string]bool) stri
 			return fmt.Sprintf("actions takes 1 to %d elements", maxActions)
 		}
 		for _, e := range elements {
-			if p := checkButton(object(e), actionIDs); p != "" {
+			check := checkButton
+			if str(object(e), "type") == "static_select" {
+				check = checkSelect
+			}
+			if p := check(object(e), actionIDs); p != "" {
 				return p
 			}
 		}
@@ -134,7 +142,12 @@ func checkBlock(block map[string]any, view bool, actionIDs map[string]bool) stri
 		if p := checkText(block["label"], maxField, "plain_text"); p != "" {
 			return "label: " + p
 		}
-		return ""
+		if hint, ok := block["hint"]; ok {
+			if p := checkText(hint, maxField, "plain_text"); p != "" {
+				return "hint: " + p
+			}
+		}
+		return checkInput(object(block["element"]), actionIDs)
 	default:
 		return fmt.Sprintf("unsupported type: %s", kind)
 	}
@@ -150,7 +163,64 @@ func checkButton(b map[string]any, actionIDs map[string]bool) string {
 	if runes(str(b, "value")) > maxButtonValue {
 		return fmt.Sprintf("button value must be at most %d characters", maxButtonValue)
 	}
-	id := str(b, "action_id")
+	if p := checkActionID(b, actionIDs); p != "" {
+		return p
+	}
+	if style := str(b, "style"); style != "" && style != "primary" && style != "danger" {
+		return "button style must be primary or danger"
+	}
+	return ""
+}
+
+// checkSelect says what is wrong with a menu of options.
+func checkSelect(e map[string]any, actionIDs map[string]bool) string {
+	if p := checkActionID(e, actionIDs); p != "" {
+		return p
+	}
+	if placeholder, ok := e["placeholder"]; ok {
+		if p := checkText(placeholder, maxPlaceholder, "plain_text"); p != "" {
+			return "placeholder: " + p
+		}
+	}
+	options := array(e, "options")
+	if len(options) == 0 || len(options) > maxOptions {
+		return fmt.Sprintf("a menu takes 1 to %d options", maxOptions)
+	}
+	for _, o := range options {
+		if p := checkText(object(o)["text"], maxOptionText, "plain_text"); p != "" {
+			return "option: " + p
+		}
+		if n := runes(str(object(o), "value")); n == 0 || n > maxOptionValue {
+			return fmt.Sprintf("option value must be 1 to %d characters", maxOptionValue)
+		}
+	}
+	if first, ok := e["initial_option"]; ok && !slices.ContainsFunc(options, func(o any) bool {
+		return encoded(o) == encoded(first) && str(object(o), "value") == str(object(first), "value")
+	}) {
+		return "initial_option is none of the options"
+	}
+	return ""
+}
+
+// checkInput says what is wrong with the element of an input block.
+func checkInput(e map[string]any, actionIDs map[string]bool) string {
+	switch str(e, "type") {
+	case "static_select":
+		return checkSelect(e, actionIDs)
+	case "plain_text_input":
+		if n, _ := e["max_length"].(float64); n < 0 || n > maxSection {
+			return fmt.Sprintf("max_length must be at most %d", maxSection)
+		}
+		if runes(str(e, "initial_value")) > maxSection {
+			return fmt.Sprintf("initial_value must be at most %d characters", maxSection)
+		}
+		return checkActionID(e, actionIDs)
+	}
+	return "unsupported input: " + str(e, "type")
+}
+
+func checkActionID(e map[string]any, actionIDs map[string]bool) string {
+	id := str(e, "action_id")
 	switch {
 	case runes(id) > maxID:
 		return fmt.Sprintf("action_id must be at most %d characters", maxID)
@@ -158,9 +228,6 @@ func checkButton(b map[string]any, actionIDs map[string]bool) string {
 		return fmt.Sprintf("action_id %q already exists", id)
 	}
 	actionIDs[id] = true
-	if style := str(b, "style"); style != "" && style != "primary" && style != "danger" {
-		return "button style must be primary or danger"
-	}
 	return ""
 }
 

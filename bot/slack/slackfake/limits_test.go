@@ -20,6 +20,8 @@ func button(id, label, value string) obj {
 	return obj{"type": "button", "action_id": id, "text": plainText(label), "value": value}
 }
 
+func option(label, value string) obj { return obj{"text": plainText(label), "value": value} }
+
 func actions(elements ...any) obj { return obj{"type": "actions", "elements": elements} }
 
 func richTextOf(s string) obj {
@@ -71,6 +73,13 @@ func TestEachLimitIsEnforced(t *testing.T) {
 	buttons := func(n int) obj {
 		return actions(repeated(n, func(i int) any { return button(fmt.Sprint("a", i), "b", "v") })...)
 	}
+	menu := func(n int, change func(obj)) obj {
+		m := obj{"type": "static_select", "action_id": "m", "options": repeated(n, func(i int) any { return option("o", fmt.Sprint(i)) })}
+		if change != nil {
+			change(m)
+		}
+		return actions(m)
+	}
 	one := func(b any) []any { return []any{b} }
 	for name, c := range map[string]struct {
 		fits, breaks []any
@@ -97,6 +106,12 @@ func TestEachLimitIsEnforced(t *testing.T) {
 		"no empty rich text":            {one(richTextOf("a")), one(richTextOf("")), ""},
 		"a section's worth of rich":     {one(richTextOf(x(3000))), one(richTextOf(x(3300))), ""},
 		"blocks for agents do not post": {one(divider(0)), one(obj{"type": "alert", "text": plainText("a")}), ""},
+		"100 options of a menu":         {one(menu(100, nil)), one(menu(101, nil)), ""},
+		"a menu is not empty":           {one(menu(1, nil)), one(menu(0, nil)), ""},
+		"75 characters of an option":    {one(menu(1, func(m obj) { m["options"] = one(option(x(75), "v")) })), one(menu(1, func(m obj) { m["options"] = one(option(x(76), "v")) })), ""},
+		"150 characters of its value":   {one(menu(1, func(m obj) { m["options"] = one(option("o", x(150))) })), one(menu(1, func(m obj) { m["options"] = one(option("o", x(151))) })), ""},
+		"150 characters of placeholder": {one(menu(1, func(m obj) { m["placeholder"] = plainText(x(150)) })), one(menu(1, func(m obj) { m["placeholder"] = plainText(x(151)) })), ""},
+		"a first option that is one":    {one(menu(1, func(m obj) { m["initial_option"] = option("o", "0") })), one(menu(1, func(m obj) { m["initial_option"] = option("o", "1") })), ""},
 		"inputs are for modals":         {one(divider(0)), one(obj{"type": "input", "label": plainText("a")}), ""},
 		"13200 characters of blocks":    {repeated(4, func(int) any { return richTextOf(x(3000)) }), repeated(5, func(int) any { return richTextOf(x(3000)) }), "msg_blocks_too_long"},
 	} {
@@ -257,7 +272,14 @@ func TestModalsAreLimitedAndTriggersDie(t *testing.T) {
 		"24 characters of a button":  func(v obj) { v["submit"] = plainText(x(25)) },
 		"3000 characters of state":   func(v obj) { v["private_metadata"] = x(3001) },
 		"255 characters of callback": func(v obj) { v["callback_id"] = x(256) },
-		"100 blocks":                 func(v obj) { v["blocks"] = repeated(101, func(int) any { return obj{"type": "divider"} }) },
+		"2000 characters of a label": func(v obj) { object(array(v, "blocks")[0])["label"] = plainText(x(2001)) },
+		"2000 characters of a hint":  func(v obj) { object(array(v, "blocks")[0])["hint"] = plainText(x(2001)) },
+		"3000 characters of a line":  func(v obj) { object(object(array(v, "blocks")[0])["element"])["max_length"] = 3001 },
+		"an input with an element":   func(v obj) { delete(object(array(v, "blocks")[0]), "element") },
+		"100 choices of an input": func(v obj) {
+			object(array(v, "blocks")[0])["element"] = obj{"type": "static_select", "options": repeated(101, func(i int) any { return option("o", fmt.Sprint(i)) })}
+		},
+		"100 blocks": func(v obj) { v["blocks"] = repeated(101, func(int) any { return obj{"type": "divider"} }) },
 	} {
 		if code := open(trigger(), view(change)); code == "" {
 			t.Errorf("%s: more is taken", name)

@@ -23,6 +23,8 @@ type Message struct {
 	Metadata    json.RawMessage
 	Only        string // the one person who sees it, "" for everyone
 	Edits       int
+	Streaming   bool // it is still being written
+	Parts       int  // in how many it was streamed
 	Files       []File
 	Reactions   []string
 }
@@ -60,10 +62,33 @@ func (m Message) Buttons() []Button {
 		}
 		for _, e := range array(block, "elements") {
 			e := object(e)
+			if str(e, "type") != "button" {
+				continue
+			}
 			out = append(out, Button{
 				Label: str(object(e["text"]), "text"), ActionID: str(e, "action_id"),
 				BlockID: str(block, "block_id"), Value: str(e, "value"), Style: str(e, "style"),
 			})
+		}
+	}
+	return out
+}
+
+// Option is one of a menu's.
+type Option struct{ Label, ActionID, BlockID, Value string }
+
+// Options are those of the message's menus, in their order.
+func (m Message) Options() []Option {
+	var out []Option
+	for _, b := range m.Blocks {
+		block := object(b)
+		for _, e := range array(block, "elements") {
+			e := object(e)
+			for _, o := range array(e, "options") {
+				out = append(out, Option{
+					Label: str(object(object(o)["text"]), "text"), ActionID: str(e, "action_id"), BlockID: str(block, "block_id"), Value: str(object(o), "value"),
+				})
+			}
 		}
 	}
 	return out
@@ -116,7 +141,12 @@ func blockText(b any) string {
 	case "actions":
 		var parts []string
 		for _, e := range array(block, "elements") {
-			parts = append(parts, "[ "+textOf(object(e)["text"])+" ]")
+			e := object(e)
+			if str(e, "type") == "static_select" {
+				parts = append(parts, "[ "+textOf(e["placeholder"])+" ▾ ]")
+				continue
+			}
+			parts = append(parts, "[ "+textOf(e["text"])+" ]")
 		}
 		return strings.Join(parts, " ")
 	case "rich_text":

@@ -77,11 +77,13 @@ type Server struct {
 	triggers map[string]*trigger
 	replies  map[string]*response
 	views    map[string]View
-	uploads  map[string]*upload
-	buckets  map[string]*bucket
-	conns    []*socket
-	acks     map[string]chan json.RawMessage
-	lastSent func() error // delivers the last event once more
+	// assistants are the assistant's threads, by channel and thread.
+	assistants map[string]*AssistantThread
+	uploads    map[string]*upload
+	buckets    map[string]*bucket
+	conns      []*socket
+	acks       map[string]chan json.RawMessage
+	lastSent   func() error // delivers the last event once more
 
 	eventsURL string
 	outage    bool
@@ -118,12 +120,14 @@ func New(cfg Config) *Server {
 		triggers: map[string]*trigger{},
 		replies:  map[string]*response{},
 		views:    map[string]View{},
-		uploads:  map[string]*upload{},
-		buckets:  map[string]*bucket{},
-		acks:     map[string]chan json.RawMessage{},
-		scopes:   map[string]bool{},
-		failures: map[string][]failure{},
-		calls:    map[string]int{},
+
+		assistants: map[string]*AssistantThread{},
+		uploads:    map[string]*upload{},
+		buckets:    map[string]*bucket{},
+		acks:       map[string]chan json.RawMessage{},
+		scopes:     map[string]bool{},
+		failures:   map[string][]failure{},
+		calls:      map[string]int{},
 	}
 	s.AddUser(User{ID: BotUser, Name: BotName, Bot: true})
 	s.AddUser(User{ID: "U0MIA", Name: "Mia", Locale: "en-GB"})

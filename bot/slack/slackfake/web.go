@@ -41,27 +41,35 @@ func (a args) has(key string) bool {
 }
 
 var methods = map[string]method{
-	"auth.test":                    {"", (*Server).authTest},
-	"apps.connections.open":        {"connections:write", (*Server).connectionsOpen},
-	"chat.postMessage":             {"chat:write", (*Server).postMessage},
-	"chat.postEphemeral":           {"chat:write", (*Server).postEphemeral},
-	"chat.update":                  {"chat:write", (*Server).update},
-	"chat.delete":                  {"chat:write", (*Server).delete},
-	"conversations.history":        {"channels:history", (*Server).history},
-	"conversations.replies":        {"channels:history", (*Server).repliesOf},
-	"conversations.info":           {"channels:read", (*Server).channelInfo},
-	"users.info":                   {"users:read", (*Server).userInfo},
-	"usergroups.list":              {"usergroups:read", (*Server).userGroups},
-	"views.open":                   {"", (*Server).viewsOpen},
-	"reactions.add":                {"reactions:write", (*Server).react},
-	"files.getUploadURLExternal":   {"files:write", (*Server).uploadURL},
-	"files.completeUploadExternal": {"files:write", (*Server).completeUpload},
+	"auth.test":             {"", (*Server).authTest},
+	"apps.connections.open": {"connections:write", (*Server).connectionsOpen},
+	"chat.postMessage":      {"chat:write", (*Server).postMessage},
+	"chat.postEphemeral":    {"chat:write", (*Server).postEphemeral},
+	"chat.update":           {"chat:write", (*Server).update},
+	"chat.delete":           {"chat:write", (*Server).delete},
+	"conversations.history": {"channels:history", (*Server).history},
+	"conversations.replies": {"channels:history", (*Server).repliesOf},
+	"conversations.info":    {"channels:read", (*Server).channelInfo},
+	"users.info":            {"users:read", (*Server).userInfo},
+	"usergroups.list":       {"usergroups:read", (*Server).userGroups},
+	"views.open":            {"", (*Server).viewsOpen},
+	"reactions.add":         {"reactions:write", (*Server).react},
+	"chat.startStream":      {"chat:write", (*Server).startStream},
+	"chat.appendStream":     {"chat:write", (*Server).appendStream},
+	"chat.stopStream":       {"chat:write", (*Server).stopStream},
+
+	"assistant.threads.setStatus":           {"chat:write", (*Server).setStatus},
+	"assistant.threads.setTitle":            {"assistant:write", (*Server).setTitle},
+	"assistant.threads.setSuggestedPrompts": {"assistant:write", (*Server).setPrompts},
+	"files.getUploadURLExternal":            {"files:write", (*Server).uploadURL},
+	"files.completeUploadExternal":          {"files:write", (*Server).completeUpload},
 }
 
 // ordinary are refusals that a correct bot meets in life. Everything else is its fault.
 var ordinary = []string{
 	"channel_not_found", "not_in_channel", "is_archived", "message_not_found", "user_not_found", "missing_scope",
 	"token_revoked", "invalid_auth", "expired_trigger_id", "thread_not_found", "already_reacted",
+	"invalid_thread_ts", "message_not_in_streaming_state",
 }
 
 // maxCall bounds what is read of one call.
@@ -119,7 +127,7 @@ func (s *Server) granted() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := []string{
-		"app_mentions:read", "channels:history", "channels:read", "chat:write", "commands", "files:write",
+		"app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "commands", "files:write",
 		"groups:history", "groups:read", "im:history", "usergroups:read", "users:read", "users:read.email",
 	}
 	return strings.Join(slices.DeleteFunc(all, func(x string) bool { return s.scopes[x] }), ",")
@@ -287,6 +295,9 @@ func (s *Server) addLocked(m Message) *post {
 	m.TS = s.tsLocked()
 	p := &post{Message: m}
 	s.log = append(s.log, p)
+	if a := s.assistants[m.Channel+" "+m.Thread]; a != nil && m.User == BotUser {
+		a.Status = "" // it is shown until the app says something
+	}
 	s.changedLocked()
 	return p
 }
@@ -316,6 +327,9 @@ func (s *Server) update(a args) (map[string]any, *refusal) {
 	}
 	if p.User != BotUser {
 		return nil, &refusal{"cant_update_message", a.get("ts")}
+	}
+	if p.Streaming {
+		return nil, &refusal{"streaming_state_conflict", a.get("ts")}
 	}
 	text, blocks, metadata, refused := contentLocked(a)
 	if refused != nil {
