@@ -30,9 +30,19 @@ type envelope struct {
 	Chart    string `json:"chart,omitempty"` // of which incident
 	Tone     int    `json:"tone,omitempty"`
 	Seq      string `json:"seq,omitempty"`
+
+	Message *message.Message `json:"message,omitempty"` // finished: there is nothing to render
 }
 
-const reader = "bot" // the cursor's name
+// Reader is the name of the cursor by which the bot follows the engine's events.
+const Reader = "bot"
+
+// Finished is a message that shows the same whenever it is delivered: in the thread of a topic, or in the channel itself
+// when under is empty.
+func Finished(key string, p Place, under string, m message.Message) (Outgoing, error) {
+	body, err := json.Marshal(envelope{Message: &m})
+	return Outgoing{Key: key, Place: p, Under: under, Body: body}, err
+}
 
 // seqAgain marks a card that a person asked to see again.
 const seqAgain = "again"
@@ -40,7 +50,7 @@ const seqAgain = "again"
 // follow turns the engine's events into outgoing messages. The cursor moves in the same transaction as the outbox, so a
 // crash between two events neither loses nor doubles a message.
 func (b *Bot) follow(ctx context.Context) error {
-	cursor, err := b.cfg.Store.Cursor(ctx, reader)
+	cursor, err := b.cfg.Store.Cursor(ctx, Reader)
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -56,7 +66,7 @@ func (b *Bot) follow(ctx context.Context) error {
 		for _, e := range events {
 			out, err := b.outgoing(ctx, e)
 			if err == nil {
-				err = b.cfg.Store.Enqueue(ctx, reader, e.Seq, out...)
+				err = b.cfg.Store.Enqueue(ctx, Reader, e.Seq, out...)
 			}
 			if err != nil {
 				if ctx.Err() == nil {
@@ -301,6 +311,8 @@ func (b *Bot) render(ctx context.Context, o Outgoing) (message.Message, error) {
 		return message.Message{}, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	switch {
+	case e.Message != nil:
+		return *e.Message, nil
 	case e.Incident != "":
 		i, err := b.cfg.Engine.Incident(ctx, e.Incident)
 		if err != nil {
@@ -353,7 +365,7 @@ func actionsAt(blocks []message.Block) int {
 func (b *Bot) Idle(ctx context.Context) (bool, error) { return b.told(ctx, b.cfg.Surfaces...) }
 
 func (b *Bot) told(ctx context.Context, surfaces ...Surface) (bool, error) {
-	cursor, err := b.cfg.Store.Cursor(ctx, reader)
+	cursor, err := b.cfg.Store.Cursor(ctx, Reader)
 	if err != nil {
 		return false, err
 	}

@@ -37,3 +37,6 @@ func (e *Engine) wakeSilenced(ctx context.Context, now time.Time) error {
 	}
 	return errors.Join(errs...)
 }
+
+// Silences lists the silences that hold now, the one that ends first first.
+func (e *Engine) Silences() []silence.Silence { return e.silences.List(e.Now()) }

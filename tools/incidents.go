@@ -21,7 +21,7 @@ import (
 )
 
 var incidentTools = []func(*engine.Engine) (Tool, error){
-	incidentsTool, explainTool, timelineTool, similarTool, statsTool, ackTool, silenceTool, suggestTool, pendingTool,
+	incidentsTool, explainTool, timelineTool, similarTool, statsTool, ackTool, silenceTool, silencesTool, suggestTool, pendingTool, onCallTool,
 }
 
 func incidentTable(p *message.Printer, is []*incident.Incident, now time.Time) Table {
@@ -472,5 +472,39 @@ func silenceTool(e *engine.Engine) (Tool, error) {
 			head = p.Sprintf("%s is quiet until %s.", i.ID, till.UTC().Format("15:04 MST"))
 		}
 		return &Result{Headline: head + " · " + placeOf(i), Cluster: i.Cluster, Incident: i.ID}, nil
+	})
+}
+
+func silencesTool(e *engine.Engine) (Tool, error) {
+	type args struct {
+		Cluster string `json:"cluster,omitempty" jsonschema:"only this cluster"`
+	}
+	return define(shape{name: "silences", verb: "silences", usage: "silences [--cluster C]"}, func(ctx context.Context, caller Caller, a args) (*Result, error) {
+		clusters, err := clustersOf(e, caller, a.Cluster)
+		if err != nil {
+			return nil, err
+		}
+		p := phrase.For(caller.Lang)
+		t := Table{Columns: []string{"WHAT", "CLUSTER", "UNTIL", "BY"}}
+		for _, s := range e.Silences() {
+			here := slices.ContainsFunc(clusters, func(c *fleet.Cluster) bool { return c.ID() == s.Matcher.Cluster })
+			if !here || len(s.Broken) > 0 && s.Matcher.Incident != "" { // one that its incident outgrew holds for nothing any more
+				continue
+			}
+			what := s.Matcher.Incident
+			if i, err := e.Incident(ctx, what); err == nil {
+				what += " " + i.Title
+			} else if !s.Matcher.Entity.IsZero() {
+				what = s.Matcher.Entity.Short()
+			}
+			t.Rows = append(t.Rows, []string{what, s.Matcher.Cluster, s.Till.UTC().Format("2006-01-02 15:04 MST"), s.By.Name})
+		}
+		where := place(clusters, "")
+		res := &Result{Observed: e.Now(), Headline: p.Sprintf("Nothing is kept quiet in %s.", where)}
+		if len(t.Rows) > 0 {
+			res.Headline = p.Sprintf("%d silences hold in %s.", len(t.Rows), where)
+			res.Tables = []Table{t}
+		}
+		return within(res, clusters), nil
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/bukahou/atlhyper/agent/sim"
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/engine/rota"
 	"github.com/bukahou/atlhyper/storage"
 	"github.com/bukahou/atlhyper/tools"
 )
@@ -46,7 +47,9 @@ func newSimulated(t *testing.T, scenario string) *simulated {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.e, err = engine.New(t.Context(), engine.Config{Store: db, Now: s.clock, Admins: []string{"slack:mia"}}); err != nil {
+	crew := []rota.Person{{Name: "mia", IDs: []string{"slack:MIA"}}, {Name: "ken", Mail: "ken@example.com"}}
+	onCall := &rota.Rota{Zone: time.UTC, People: crew, Shifts: []rota.Shift{{Name: "week", Zone: time.UTC, Start: night.Truncate(24 * time.Hour), Turn: 7, People: crew}}}
+	if s.e, err = engine.New(t.Context(), engine.Config{Store: db, Now: s.clock, Admins: []string{"slack:mia"}, Rota: onCall}); err != nil {
 		t.Fatal(err)
 	}
 	if s.Registry, err = tools.New(s.e, slog.New(slog.DiscardHandler)); err != nil {
@@ -231,6 +234,9 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 		{"chart " + cause, "chart", []string{"last 60m"}},
 		{"ack INC-1", "acknowledge", []string{"Mia has INC-1", "prod / "}},
 		{"silence INC-1 --for 30m", "silence", []string{"INC-1 is quiet until", "prod / "}},
+		{"silences", "silences", []string{"One silence holds in prod.", "INC-1 ", "Mia"}},
+		{"oncall", "oncall", []string{"mia is on call, until ", "Next", "ken", "slack:MIA"}},
+		{"oncall +168h", "oncall", []string{"ken is on call at "}},
 	}
 	called := map[string]bool{"uncordon": true} // nothing is cordoned here: see below
 	for _, name := range []string{"rollout_resume", "untaint", "undo", "break_glass", "delete_job", "run_cronjob"} {
@@ -247,7 +253,7 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", args, err)
 			}
-			if tool != "grants" && tool != "audit" && !strings.Contains(res.Headline+res.Cluster, "prod") {
+			if tool != "grants" && tool != "audit" && tool != "oncall" && !strings.Contains(res.Headline+res.Cluster, "prod") {
 				t.Errorf("the headline %q does not name the cluster", res.Headline)
 			}
 			shown := everything(res)

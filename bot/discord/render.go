@@ -57,6 +57,10 @@ func render(m message.Message) rendered {
 		r.Content = strings.TrimSpace(r.Content + "\n-# " + cutEscaped(c, maxContent/3))
 	}
 
+	for _, id := range m.Mention {
+		r.Content = "<@" + id + "> " + r.Content
+	}
+
 	footer := layout.Cut(m.Footer, maxFooter)
 	body := &strings.Builder{}
 	skipped := 0
@@ -220,6 +224,11 @@ func (r rendered) attachments() *[]*discordgo.MessageAttachment {
 }
 
 func fileName(i int) string { return fmt.Sprintf("chart-%d.png", i+1) }
+
+// mentioning lets a message mention these people alone.
+func mentioning(ids []string) *discordgo.MessageAllowedMentions {
+	return &discordgo.MessageAllowedMentions{Parse: []discordgo.AllowedMentionType{}, Users: ids}
+}
 
 // nobody lets a message mention nobody.
 func nobody() *discordgo.MessageAllowedMentions {

@@ -42,7 +42,7 @@ func anyMessage(t *rapid.T) Message {
 	)
 	return Message{
 		Tone: Tone(rapid.IntRange(int(Plain), int(Proposal)).Draw(t, "tone")), Title: text.Draw(t, "title"), Context: text.Draw(t, "context"),
-		Blocks: rapid.SliceOfN(block, 1, 8).Draw(t, "blocks"), Footer: text.Draw(t, "footer"), Private: rapid.Bool().Draw(t, "private"), Gist: text.Draw(t, "gist"),
+		Blocks: rapid.SliceOfN(block, 1, 8).Draw(t, "blocks"), Footer: text.Draw(t, "footer"), Private: rapid.Bool().Draw(t, "private"), Gist: text.Draw(t, "gist"), Mention: texts.Draw(t, "mention"),
 	}
 }
 

@@ -40,6 +40,8 @@ type Message struct {
 	// Gist names the state that the message tells of and is never shown. A surface that cannot edit prints an edit again
 	// only when the gist differs: figures move all the time. Without one, everything but Context counts.
 	Gist string
+	// Mention names people of the platform that the message goes to, by its ids. They are pinged where it can do that.
+	Mention []string
 }
 
 // Block is one of Paragraph, Markdown, Facts, Table, Code, List, Image and Actions.

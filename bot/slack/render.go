@@ -46,6 +46,14 @@ type rendered struct {
 func render(m message.Message) rendered {
 	r := rendered{Text: escape(fallback(m))}
 	b := builder{room: maxMessage, left: maxBlocks}
+	if len(m.Mention) > 0 {
+		var who []slack.RichTextSectionElement
+		for _, id := range m.Mention {
+			who = append(who, slack.NewRichTextSectionUserElement(id, nil), text(" "))
+			r.Text = "<@" + id + "> " + r.Text
+		}
+		b.add(richText(section(who...))...)
+	}
 	b.add(title(m)...)
 	if m.Context != "" {
 		b.add(small(m.Context))
