@@ -1,12 +1,14 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -126,7 +128,15 @@ func (b *Bot) outgoing(ctx context.Context, e event.Event) ([]Outgoing, error) {
 			if e.Type == event.IncidentOpened || e.Note == "" || quiet {
 				continue
 			}
-			note, err := json.Marshal(envelope{Note: e.Note})
+			body := envelope{Note: e.Note}
+			if e.Type == event.SilenceEnd {
+				m, err := b.silenceEnded(e, p)
+				if err != nil {
+					return nil, err
+				}
+				body = envelope{Message: &m}
+			}
+			note, err := json.Marshal(body)
 			if err != nil {
 				return nil, err
 			}
@@ -149,6 +159,19 @@ func (b *Bot) outgoing(ctx context.Context, e event.Event) ([]Outgoing, error) {
 		}
 	}
 	return out, nil
+}
+
+// silenceEnded tells whoever asked for a silence that it ended early, in their language.
+func (b *Bot) silenceEnded(e event.Event, p Place) (message.Message, error) {
+	var ended event.SilenceEnded
+	if err := json.Unmarshal(e.Data, &ended); err != nil {
+		return message.Message{}, fmt.Errorf("event %d: %w", e.Seq, err)
+	}
+	m := message.Message{Title: tools.SilenceEnded(ended, cmp.Or(ended.Lang, b.cfg.Lang))}
+	if id, ok := strings.CutPrefix(ended.ID, p.Surface+":"); ok {
+		m.Mention = []string{id}
+	}
+	return m, nil
 }
 
 func clip(s string, n int) string {

@@ -14,9 +14,11 @@ import (
 
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/event"
 	"github.com/bukahou/atlhyper/engine/fleet"
 	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/engine/silence"
 	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
@@ -463,14 +465,11 @@ func silenceTool(e *engine.Engine) (Tool, error) {
 		if err := decides(ctx, e, caller, i, "incident.silenced"); err != nil {
 			return nil, err
 		}
-		if err := e.Quiet(ctx, i, till, caller.Person); err != nil {
+		if err := e.Quiet(ctx, i, till, caller.Person, caller.Lang); err != nil {
 			return nil, err
 		}
 		p := phrase.For(caller.Lang)
-		head := p.Sprintf("%s is quiet until %s, or at once if it becomes an Incident.", i.ID, till.UTC().Format("15:04 MST"))
-		if i.Stage == incident.StageIncident {
-			head = p.Sprintf("%s is quiet until %s.", i.ID, till.UTC().Format("15:04 MST"))
-		}
+		head := p.Sprintf("%s is quiet until %s, or at once if it gets worse.", i.ID, till.UTC().Format("15:04 MST"))
 		return &Result{Headline: head + " · " + placeOf(i), Cluster: i.Cluster, Incident: i.ID}, nil
 	})
 }
@@ -507,4 +506,18 @@ func silencesTool(e *engine.Engine) (Tool, error) {
 		}
 		return within(res, clusters), nil
 	})
+}
+
+// SilenceEnded says that a silence ended early, and why.
+func SilenceEnded(e event.SilenceEnded, lang string) string {
+	p := phrase.For(lang)
+	switch silence.Why(e.Why) {
+	case silence.ByStage:
+		return p.Sprintf("The silence of %s ended early: it is an Incident now.", e.By)
+	case silence.BySeverity:
+		return p.Sprintf("The silence of %s ended early: the severity rose from %s to %s.", e.By, e.From, e.To)
+	case silence.ByRisk:
+		return p.Sprintf("The silence of %s ended early: the risk rose from %s to %s.", e.By, e.From, e.To)
+	}
+	return p.Sprintf("The silence of %s ended early: it got worse.", e.By)
 }

@@ -77,7 +77,7 @@ func (w *Web) incident(r *http.Request, v visitor) (string, any, error) {
 	now := w.cfg.Now()
 	body := incidentBody{incidentLine: w.line(i, p), Explain: w.answer(res, scope{cluster: i.Cluster}), Missing: res.Missing}
 	if i.SilencedTill.After(now) {
-		body.Quiet = p.Sprintf("%s is quiet until %s.", i.ID, i.SilencedTill.UTC().Format("15:04 MST"))
+		body.Quiet = p.Sprintf("%s is quiet until %s, or at once if it gets worse.", i.ID, i.SilencedTill.UTC().Format("15:04 MST"))
 	}
 	// The page draws these itself.
 	body.Explain.Tables, body.Explain.Texts = nil, nil

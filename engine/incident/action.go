@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -16,15 +17,25 @@ func (k *Keeper) Acknowledge(ctx context.Context, id, by string, now time.Time) 
 	})
 }
 
-// Silence keeps a record quiet until a time; a zero time ends the silence. Whoever delivers messages honours it.
+// Silence keeps a record quiet until a time. Whoever delivers messages honours it.
 func (k *Keeper) Silence(ctx context.Context, id string, till time.Time, by string, now time.Time) error {
 	text := "silenced by " + by + " until " + till.UTC().Format("15:04 MST")
-	if till.IsZero() {
-		text = by + " ended the silence"
-	}
 	return k.act(ctx, id, now, text, func(i *Incident) {
 		i.SilencedTill = till
 		i.note(now, Entry{Kind: "silenced", By: by, Text: text})
+	})
+}
+
+// Wake ends the silence of a record that outgrew it. told says the same in English; ended, what whoever tells it in another
+// language needs.
+func (k *Keeper) Wake(ctx context.Context, id, told string, ended event.SilenceEnded, now time.Time) error {
+	data, err := json.Marshal(ended)
+	if err != nil {
+		return err
+	}
+	return k.save(ctx, id, event.Event{At: now, Type: event.SilenceEnd, Note: told, Data: data}, func(i *Incident) {
+		i.SilencedTill = time.Time{}
+		i.note(now, Entry{Kind: "silenced", Text: told})
 	})
 }
 
@@ -70,6 +81,11 @@ func (k *Keeper) FixVerified(ctx context.Context, id, proposal, summary string, 
 // act changes one record, open or not, and saves it with the event that tells of it. When that fails nothing is
 // changed.
 func (k *Keeper) act(ctx context.Context, id string, now time.Time, note string, change func(*Incident)) error {
+	return k.save(ctx, id, event.Event{At: now, Type: event.IncidentChanged, Note: note}, change)
+}
+
+// save is act with an event of its own, whose cluster and incident are filled in.
+func (k *Keeper) save(ctx context.Context, id string, told event.Event, change func(*Incident)) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	i, open := k.open[id]
@@ -88,8 +104,8 @@ func (k *Keeper) act(ctx context.Context, id string, now time.Time, note string,
 	}
 	after := i.clone()
 	change(after)
-	after.UpdatedAt = now
-	told := event.Event{At: now, Type: event.IncidentChanged, Cluster: i.Cluster, Incident: id, Note: note}
+	after.UpdatedAt = told.At
+	told.Cluster, told.Incident = i.Cluster, id
 	if err := k.store.SaveIncidents(ctx, []*Incident{after}, []event.Event{told}); err != nil {
 		return fmt.Errorf("save incident %s: %w", id, err)
 	}
