@@ -334,7 +334,14 @@ func (c *doctorCmd) checkDiscord(ctx context.Context) finding {
 // checkNotify reads the routes and looks whether their targets can be reached. Nobody is told anything.
 func (c *doctorCmd) checkNotify(ctx context.Context) finding {
 	plan, err := c.plan()
+	var many interface{ Unwrap() []error }
 	switch {
+	case errors.As(err, &many):
+		var f finding
+		for _, e := range many.Unwrap() {
+			f.faults = append(f.faults, c.Routes+" "+e.Error())
+		}
+		return f
 	case err != nil:
 		return faulty(err)
 	case plan == nil:
@@ -343,7 +350,7 @@ func (c *doctorCmd) checkNotify(ctx context.Context) finding {
 	if err := plan.Check(ctx); err != nil {
 		return faulty(err)
 	}
-	return well("%d targets can be reached, of %d routes and %d schedules", len(plan.Targets), len(plan.Routes), len(plan.Schedules))
+	return well("targets: %d, all reached; routes: %d; schedules: %d", len(plan.Targets), len(plan.Routes), len(plan.Schedules))
 }
 
 func (c *doctorCmd) checkModel(ctx context.Context) finding {

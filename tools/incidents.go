@@ -23,7 +23,7 @@ import (
 )
 
 var incidentTools = []func(*engine.Engine) (Tool, error){
-	incidentsTool, explainTool, timelineTool, similarTool, statsTool, ackTool, silenceTool, silencesTool, suggestTool, pendingTool, onCallTool,
+	incidentsTool, explainTool, timelineTool, postMortemTool, similarTool, statsTool, ackTool, silenceTool, silencesTool, suggestTool, pendingTool, onCallTool,
 }
 
 func incidentTable(p *message.Printer, is []*incident.Incident, now time.Time) Table {

@@ -235,6 +235,7 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 		{"ack INC-1", "acknowledge", []string{"Mia has INC-1", "prod / "}},
 		{"silence INC-1 --for 30m", "silence", []string{"INC-1 is quiet until", "prod / "}},
 		{"silences", "silences", []string{"One silence holds in prod.", "INC-1 ", "Mia"}},
+		{"postmortem INC-1", "postmortem", []string{"Draft of the post-mortem of INC-1", "# Post-mortem (draft): ", "## Open questions"}},
 		{"oncall", "oncall", []string{"mia is on call, until ", "Next", "ken", "slack:MIA"}},
 		{"oncall +168h", "oncall", []string{"ken is on call at "}},
 	}
@@ -334,6 +335,9 @@ func everything(r *tools.Result) string {
 		for _, row := range t.Rows {
 			out = append(out, strings.Join(row, " "))
 		}
+	}
+	for _, f := range r.Files {
+		out = append(out, f.Name, f.Body)
 	}
 	for _, t := range slices.Concat(r.Texts, r.Lists) {
 		out = append(out, t.Heading, t.Body)

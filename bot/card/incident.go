@@ -210,6 +210,7 @@ func resolved(m msg.Message, i *incident.Incident, now time.Time, p *message.Pri
 	m.Blocks = append(m.Blocks, msg.Paragraph{Text: how}, msg.Actions{Buttons: []msg.Button{
 		{Label: p.Sprintf("Timeline"), Action: ActTimeline, Subject: i.ID},
 		{Label: p.Sprintf("Explain"), Action: ActExplain, Subject: i.ID},
+		{Label: p.Sprintf("Post-mortem"), Action: ActReview, Subject: i.ID},
 	}})
 	return m
 }

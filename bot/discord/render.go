@@ -35,6 +35,7 @@ type rendered struct {
 	Embeds     []*discordgo.MessageEmbed    `json:"embeds"`
 	Components []discordgo.MessageComponent `json:"components"`
 	images     []message.Image
+	documents  []message.File
 }
 
 // colours stand beside the marks, never instead of them.
@@ -73,6 +74,8 @@ func render(m message.Message) rendered {
 			continue
 		case message.Image:
 			r.images = append(r.images, block)
+		case message.File:
+			r.documents = append(r.documents, block)
 		}
 		room := min(maxDescription, maxEmbeds-layout.Runes(footer)) - layout.Runes(body.String()) - note
 		part := lay(block, room)
@@ -173,6 +176,8 @@ func layIn(block message.Block, n int) string {
 		more(rest)
 	case message.Image:
 		add(escape(layout.Cut("📈 "+block.Alt, n)))
+	case message.File:
+		add(escape(layout.Cut("📄 "+layout.OneLine(block.Name), n)))
 	}
 	return strings.Join(out, "\n")
 }
@@ -203,12 +208,17 @@ func (r *rendered) buttons(a message.Actions, used map[string]bool) {
 	}
 }
 
-// files are the message's pictures, made anew for each try, because a reader is read once.
+// files are the message's pictures and documents, made anew for each try, because a reader is read once.
 func (r rendered) files() []*discordgo.File {
 	var out []*discordgo.File
 	for i, image := range r.images {
 		if len(image.PNG) > 0 && len(out) < 10 {
 			out = append(out, &discordgo.File{Name: fileName(i), ContentType: "image/png", Reader: bytes.NewReader(image.PNG)})
+		}
+	}
+	for _, d := range r.documents {
+		if d.Text != "" && len(out) < 10 {
+			out = append(out, &discordgo.File{Name: layout.OneLine(d.Name), ContentType: "text/markdown; charset=utf-8", Reader: strings.NewReader(d.Text)})
 		}
 	}
 	return out

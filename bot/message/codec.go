@@ -46,6 +46,8 @@ func (m Message) MarshalJSON() ([]byte, error) {
 			name = "list"
 		case Image:
 			name = "image"
+		case File:
+			name = "file"
 		case Actions:
 			name = "actions"
 		default:
@@ -94,6 +96,8 @@ func decode(w wireBlock) (Block, error) {
 		return as[List](w.Data)
 	case "image":
 		return as[Image](w.Data)
+	case "file":
+		return as[File](w.Data)
 	case "actions":
 		return as[Actions](w.Data)
 	}

@@ -33,6 +33,7 @@ func anyMessage(t *rapid.T) Message {
 		rapid.Custom(func(t *rapid.T) Block {
 			return Image{text.Draw(t, "name"), rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(t, "png"), text.Draw(t, "alt"), text.Draw(t, "spark")}
 		}),
+		rapid.Custom(func(t *rapid.T) Block { return File{text.Draw(t, "name"), text.Draw(t, "text")} }),
 		rapid.Custom(func(t *rapid.T) Block {
 			button := rapid.Custom(func(t *rapid.T) Button {
 				return Button{text.Draw(t, "label"), text.Draw(t, "action"), text.Draw(t, "subject"), Style(rapid.IntRange(0, 2).Draw(t, "style"))}

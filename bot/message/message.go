@@ -44,7 +44,7 @@ type Message struct {
 	Mention []string
 }
 
-// Block is one of Paragraph, Markdown, Facts, Table, Code, List, Image and Actions.
+// Block is one of Paragraph, Markdown, Facts, Table, Code, List, Image, File and Actions.
 type Block interface{ block() }
 
 // Paragraph is plain text; Heading, if set, stands above it in bold.
@@ -94,6 +94,12 @@ type Image struct {
 	Spark string
 }
 
+// File is a document to keep. A surface that takes files attaches it; another shows its text.
+type File struct {
+	Name string // with its ending
+	Text string
+}
+
 // Actions is a row of at most four buttons.
 type Actions struct{ Buttons []Button }
 
@@ -123,4 +129,5 @@ func (Table) block()     {}
 func (Code) block()      {}
 func (List) block()      {}
 func (Image) block()     {}
+func (File) block()      {}
 func (Actions) block()   {}

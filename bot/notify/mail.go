@@ -163,6 +163,8 @@ func blockText(block msg.Block) string {
 	case msg.Code:
 		code, _ := layout.CutMiddle(x.Text, room)
 		return headed(x.Heading, lines(code))
+	case msg.File:
+		return headed(x.Name, lines(x.Text))
 	case msg.List:
 		points, more := layout.List(x, room)
 		return headed(x.Heading, lines(points)+plus(more))
@@ -239,6 +241,8 @@ func html(d delivery) (string, error) {
 		case msg.Code:
 			code, _ := layout.CutMiddle(x.Text, room)
 			data.Blocks = append(data.Blocks, htmlBlock{Heading: clean(x.Heading), Pre: lines(code)})
+		case msg.File:
+			data.Blocks = append(data.Blocks, htmlBlock{Heading: clean(x.Name), Pre: lines(x.Text)})
 		case msg.List:
 			b := htmlBlock{Heading: clean(x.Heading), More: x.More}
 			for _, item := range x.Items {

@@ -38,6 +38,7 @@ type rendered struct {
 	Text   string        `json:"text"`
 	Blocks []slack.Block `json:"blocks"`
 	images []message.Image
+	files  []message.File
 }
 
 // render turns a message into blocks. Plain strings go into plain_text and rich_text, which Slack shows as they are,
@@ -86,6 +87,8 @@ func render(m message.Message) rendered {
 			continue
 		case message.Image:
 			r.images = append(r.images, block)
+		case message.File:
+			r.files = append(r.files, block)
 		}
 		if !b.content(block) {
 			skipped++
@@ -163,6 +166,8 @@ func lay(block message.Block, room int) []slack.Block {
 	case message.Image:
 		// The picture itself is uploaded beneath the message; its figures stand here, where they can be read aloud.
 		return richText(section(text(layout.Cut("📈 "+block.Alt, room))))
+	case message.File:
+		return richText(section(text(layout.Cut("📄 "+layout.OneLine(block.Name), room))))
 	}
 	return nil
 }
