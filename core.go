@@ -341,6 +341,15 @@ func (c *core) speak(ctx context.Context) error {
 	return group.Wait()
 }
 
+// idle says whether everybody has been told everything.
+func (c *core) idle(ctx context.Context) (bool, error) {
+	idle, err := c.bot.Idle(ctx)
+	if err != nil || !idle || c.notifier == nil {
+		return idle, err
+	}
+	return c.notifier.Idle(ctx)
+}
+
 // Close releases what newCore opened, last in, first out.
 func (c *core) Close() error {
 	var errs []error

@@ -77,10 +77,8 @@ func onCall(p *message.Printer, r *rota.Rota, at, now time.Time) *Result {
 			why = p.Sprintf("stands in")
 		}
 		res.Facts = append(res.Facts, Fact{Label: p.Sprintf("Shift"), Value: why})
-		for _, way := range append(append([]string{}, d.Person.IDs...), d.Person.Mail) {
-			if way != "" {
-				res.Facts = append(res.Facts, Fact{Label: p.Sprintf("Reached by"), Value: way})
-			}
+		for _, id := range d.Person.IDs {
+			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("Reached by"), Value: id})
 		}
 	}
 	t := Table{Heading: p.Sprintf("Next"), Columns: []string{"FROM", "WHO", "SHIFT"}}

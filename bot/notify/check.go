@@ -2,9 +2,11 @@ package notify
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 )
 
@@ -29,10 +31,22 @@ func (p *Plan) Check(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// reach connects to where a webhook is, through the proxy if there is one, and says nothing there.
 func reach(ctx context.Context, to string) error {
 	u, err := url.Parse(to)
 	if err != nil {
 		return errors.New("it is no URL")
+	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	if err != nil {
+		return err
+	}
+	dial := (&net.Dialer{}).DialContext
+	switch {
+	case proxy != nil: // what stands behind it shows with the first message
+		u = proxy
+	case u.Scheme == "https":
+		dial = (&tls.Dialer{}).DialContext
 	}
 	port := u.Port()
 	if port == "" {
@@ -40,7 +54,7 @@ func reach(ctx context.Context, to string) error {
 			port = "80"
 		}
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	conn, err := dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,20 @@ func (n *Notifier) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// Idle says whether all that the engine concluded has been told and delivered.
+func (n *Notifier) Idle(ctx context.Context) (bool, error) {
+	cursor, err := n.cfg.Store.Cursor(ctx, reader)
+	if err != nil {
+		return false, err
+	}
+	events, err := n.cfg.Store.EventsAfter(ctx, cursor, 1)
+	if err != nil || len(events) > 0 {
+		return false, err
+	}
+	due, err := n.cfg.Store.Outbox(ctx, Surface, time.Now(), 1)
+	return len(due) == 0, err
+}
+
 // pause waits for the poll interval, or returns false when ctx ends.
 func (n *Notifier) pause(ctx context.Context) bool {
 	select {

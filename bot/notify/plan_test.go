@@ -127,3 +127,19 @@ func TestAFileThatIsNoRoutes(t *testing.T) {
 		t.Errorf("read as %+v, %v", p, err)
 	}
 }
+
+func TestTheGuidesExampleIsAccepted(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/guide/notifications.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(raw), "```yaml\n")
+	example, _, ok := strings.Cut(example, "```")
+	if !ok {
+		t.Fatal("the guide has no example")
+	}
+	p := plan(t, example, map[string]string{"SMTP_PASSWORD": "x", "OPS_WEBHOOK": "https://hooks.example/x", "PAGER_URL": "https://pager.example/x"})
+	if len(p.Targets) != 3 || len(p.Routes) != 2 || len(p.Schedules) != 3 || len(p.Rota.Shifts) != 1 || p.Mail.Port != 587 {
+		t.Errorf("read as %+v", p)
+	}
+}

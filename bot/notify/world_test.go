@@ -68,6 +68,8 @@ type world struct {
 	cfg    notify.Config
 	logged *logs
 	stop   func()
+
+	notifier *notify.Notifier
 }
 
 // logs is a buffer that may be read while it is written.
@@ -119,6 +121,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.notifier = n
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
@@ -147,13 +150,11 @@ func (w *world) save(i *incident.Incident, kind event.Type) {
 func (w *world) settle() {
 	w.t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		cursor, err := w.db.Cursor(w.t.Context(), "notify")
-		w.ok(err)
-		unread, err := w.db.EventsAfter(w.t.Context(), cursor, 1)
+		idle, err := w.notifier.Idle(w.t.Context())
 		w.ok(err)
 		waiting, err := w.db.Outbox(w.t.Context(), notify.Surface, time.Now().Add(time.Hour), 1)
 		w.ok(err)
-		if len(unread) == 0 && len(waiting) == 0 {
+		if idle && len(waiting) == 0 {
 			return
 		}
 	}

@@ -12,7 +12,7 @@ import (
 type Person struct {
 	Name string
 	IDs  []string // in chats: "slack:U123", "discord:77"
-	Mail string   // "" for none
+	Mail string   `json:"-"` // "" for none; an address is not for every answer
 }
 
 // Hours are times of the week in a time zone.
