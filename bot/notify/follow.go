@@ -105,7 +105,10 @@ func (n *Notifier) tell(ctx context.Context, id string, seq int64) (bool, error)
 		return false, err
 	}
 	now := n.cfg.Now()
-	after, news := n.cfg.Plan.conclude(i, before, now)
+	after, news, unmanned := n.cfg.Plan.conclude(i, before, now)
+	if unmanned {
+		n.log.Warn("nobody is on call, so nobody on call is told", "incident", i.ID, "severity", i.Severity)
+	}
 	if len(news) == 0 && after.Severity == before.Severity {
 		return false, nil
 	}
@@ -125,14 +128,14 @@ type telling struct{ target, kind string }
 
 // conclude says who is told what of an incident, given what was told before. It does not look at events but at the
 // record, so that an event that is read twice, or late, tells nothing wrong.
-func (p *Plan) conclude(i *incident.Incident, told Notice, now time.Time) (Notice, []telling) {
+func (p *Plan) conclude(i *incident.Incident, told Notice, now time.Time) (after Notice, news []telling, unmanned bool) {
 	told.Incident = i.ID
 	over := i.Stage == incident.StageResolved || i.Stage == incident.StageCleared
-	var news []telling
+	var asked []string
 	switch {
 	case i.MergedInto != "" || over:
 		if told.Over || len(told.Targets) == 0 {
-			return told, nil
+			return told, nil, false
 		}
 		kind := resolved
 		if i.MergedInto != "" {
@@ -142,20 +145,21 @@ func (p *Plan) conclude(i *incident.Incident, told Notice, now time.Time) (Notic
 			news = append(news, telling{t, kind})
 		}
 		told.Over = true
-		return told, news
+		return told, news, false
 	case told.Over: // a silence keeps quiet what comes back; what gets worse has ended its silence
 		if i.SilencedTill.After(now) && rank(i.Severity) <= rank(incident.Severity(told.Severity)) {
-			return told, nil
+			return told, nil, false
 		}
 		told.Over, told.Round = false, told.Round+1
-		told.Targets = p.Route(i, now)
+		told.Targets, unmanned = p.Route(i, now)
 		for _, t := range told.Targets {
 			news = append(news, telling{t, back})
 		}
 	case told.Severity == "" && i.SilencedTill.After(now), rank(i.Severity) <= rank(incident.Severity(told.Severity)):
-		return told, nil
+		return told, nil, false
 	default:
-		for _, t := range p.Route(i, now) {
+		asked, unmanned = p.Route(i, now)
+		for _, t := range asked {
 			kind := worsened
 			if !slices.Contains(told.Targets, t) {
 				kind = opened
@@ -165,7 +169,7 @@ func (p *Plan) conclude(i *incident.Incident, told Notice, now time.Time) (Notic
 		}
 	}
 	told.Severity = string(i.Severity)
-	return told, news
+	return told, news, unmanned
 }
 
 // outgoing makes the messages of one target's news: one for each address, so that each is delivered once whatever
@@ -231,16 +235,25 @@ func enclosed(what, channel string, e envelope) ([]bot.Outgoing, error) {
 func (n *Notifier) mention(what, topic string, who rota.Person, m message.Message) ([]bot.Outgoing, error) {
 	var out []bot.Outgoing
 	for _, place := range n.cfg.Chat {
-		for _, id := range who.IDs {
-			if surface, of, _ := strings.Cut(id, ":"); surface == place.Surface {
-				m.Mention = []string{of}
-				o, err := bot.Finished(fmt.Sprintf("%s@%s/%s/%s", what, place.Surface, place.Channel, of), place, topic, m)
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, o)
+		for _, id := range idsOn(who, place.Surface) {
+			m.Mention = []string{id}
+			o, err := bot.Finished(fmt.Sprintf("%s@%s/%s/%s", what, place.Surface, place.Channel, id), place, topic, m)
+			if err != nil {
+				return nil, err
 			}
+			out = append(out, o)
 		}
 	}
 	return out, nil
+}
+
+// idsOn gives a person's ids on one surface.
+func idsOn(p rota.Person, surface string) []string {
+	var out []string
+	for _, id := range p.IDs {
+		if of, ok := strings.CutPrefix(id, surface+":"); ok {
+			out = append(out, of)
+		}
+	}
+	return out
 }

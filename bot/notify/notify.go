@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,6 +92,13 @@ func New(cfg Config) (*Notifier, error) {
 	}
 	cfg.Lang = cmp.Or(cfg.Lang, "en")
 	cfg.Poll = cmp.Or(cfg.Poll, 200*time.Millisecond)
+	if r := cfg.Plan.Rota; r != nil {
+		for _, p := range r.People {
+			if p.Mail == "" && !slices.ContainsFunc(cfg.Chat, func(place bot.Place) bool { return len(idsOn(p, place.Surface)) > 0 }) {
+				cfg.Logger.Warn("who is on call will not hear of it: they have no mail address, and none of their chats is set up", "person", p.Name)
+			}
+		}
+	}
 	return &Notifier{cfg: cfg, log: cfg.Logger, client: newClient(cfg.Transport)}, nil
 }
 

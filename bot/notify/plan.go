@@ -107,8 +107,9 @@ func (r Route) matches(i *incident.Incident, now time.Time) bool {
 	return fits(r.Clusters, i.Cluster) && fits(r.Namespaces, i.Namespace) && rank(i.Severity) >= rank(r.Severity) && (r.Hours == nil || r.Hours.Hold(now))
 }
 
-// Route names the targets of an incident, each once; whoever is on call by name. Nobody may be.
-func (p *Plan) Route(i *incident.Incident, now time.Time) []string {
+// Route names the targets of an incident, each once; whoever is on call by name. Unmanned says that nobody is, and somebody
+// should be told.
+func (p *Plan) Route(i *incident.Incident, now time.Time) (targets []string, unmanned bool) {
 	var out []string
 	matched := false
 	for _, r := range p.Routes {
@@ -127,12 +128,13 @@ func (p *Plan) Route(i *incident.Incident, now time.Time) []string {
 	if i := slices.Index(out, OnCall); i >= 0 {
 		// The person is named here, so that who was told of it is told of its end, whoever is on call then.
 		out = slices.DeleteFunc(out, func(t string) bool { return t == OnCall })
-		if d, ok := p.Rota.At(now); ok {
+		d, ok := p.Rota.At(now)
+		if unmanned = !ok; ok {
 			out = append(out, onCallPrefix+d.Person.Name)
 		}
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	return slices.Compact(out), unmanned
 }
 
 // onCallPrefix begins the target that is a person of the rota.
@@ -300,13 +302,7 @@ func (f *planFile) target(n *document.Node) {
 		"name": func(n *document.Node) { t.Name = f.Text(n) },
 		"mail": func(n *document.Node) {
 			kinds++
-			f.Texts(n)
-			each := func(n *document.Node) { t.Mail = append(t.Mail, rota.Address(f.Reader, n)) }
-			if len(n.Content) == 0 {
-				each(n)
-			} else {
-				f.Each(n, each)
-			}
+			f.Several(n, func(n *document.Node) { t.Mail = append(t.Mail, rota.Address(f.Reader, n)) })
 			if f.plan.Mail == nil {
 				f.Fault(n, "there is no mail server: add mail")
 			}

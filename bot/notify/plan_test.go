@@ -76,8 +76,9 @@ func TestWhoIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := &incident.Incident{ID: "INC-1", Cluster: c.cluster, Namespace: c.namespace, Severity: c.severity}
-			if d := cmp.Diff(c.want, p.Route(i, c.at)); d != "" {
-				t.Error(d)
+			got, unmanned := p.Route(i, c.at)
+			if d := cmp.Diff(c.want, got); d != "" || unmanned != strings.HasPrefix(name, "before the rota begins") {
+				t.Errorf("nobody on call: %v\n%s", unmanned, d)
 			}
 		})
 	}
@@ -142,4 +143,26 @@ func TestTheGuidesExampleIsAccepted(t *testing.T) {
 	if len(p.Targets) != 3 || len(p.Routes) != 2 || len(p.Schedules) != 3 || len(p.Rota.Shifts) != 1 || p.Mail.Port != 587 {
 		t.Errorf("read as %+v", p)
 	}
+}
+
+func FuzzParse(f *testing.F) {
+	faulty, err := os.ReadFile("testdata/faulty.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(faulty)
+	f.Add([]byte(everything))
+	f.Add([]byte("a: &x [*x]\nmail: *x\nroutes: [*x]"))
+	f.Add([]byte("targets: &t [{name: a, webhook: {env: X}}]\nroutes: *t"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p, err := notify.Parse(raw, func(string) string { return "https://a.example/x" }, func(string) ([]byte, error) { return []byte("https://a.example/x"), nil })
+		if err != nil {
+			return
+		}
+		at := time.Date(2026, 10, 25, 1, 30, 0, 0, time.UTC)
+		p.Route(&incident.Incident{Cluster: "prod-eu", Namespace: "shop", Severity: incident.SeverityHigh}, at) // what was accepted can be used
+		if p.Rota != nil {
+			p.Rota.At(at)
+		}
+	})
 }

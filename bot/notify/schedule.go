@@ -145,13 +145,3 @@ func (n *Notifier) report(ctx context.Context, s Schedule, at time.Time) error {
 	}
 	return n.cfg.Store.PutRun(ctx, s.Name, at, out...)
 }
-
-func idsOn(p rota.Person, surface string) []string {
-	var out []string
-	for _, id := range p.IDs {
-		if len(id) > len(surface) && id[:len(surface)+1] == surface+":" {
-			out = append(out, id[len(surface)+1:])
-		}
-	}
-	return out
-}

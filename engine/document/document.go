@@ -107,16 +107,22 @@ func (r *Reader) Text(n *Node) string {
 	return strings.TrimSpace(n.Value)
 }
 
-// Texts gives one text or a list of them.
-func (r *Reader) Texts(n *Node) []string {
+// Several hands over one text, or each of a list that is not empty.
+func (r *Reader) Several(n *Node, item func(*Node)) {
 	if n = target(n); n.Kind == yaml.ScalarNode {
-		return []string{r.Text(n)}
+		item(n)
+		return
 	}
-	var out []string
-	r.Each(n, func(c *Node) { out = append(out, r.Text(c)) })
-	if len(out) == 0 {
+	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		r.Fault(n, "this list is empty: name at least one")
 	}
+	r.Each(n, item)
+}
+
+// Texts gives one text or a list of them.
+func (r *Reader) Texts(n *Node) []string {
+	var out []string
+	r.Several(n, func(c *Node) { out = append(out, r.Text(c)) })
 	return out
 }
 
