@@ -109,7 +109,7 @@ func (n *Notifier) tell(ctx context.Context, id string, seq int64) (bool, error)
 	if unmanned {
 		n.log.Warn("nobody is on call, so nobody on call is told", "incident", i.ID, "severity", i.Severity)
 	}
-	if len(news) == 0 && after.Severity == before.Severity {
+	if len(news) == 0 && after.Severity == before.Severity && after.Round == before.Round {
 		return false, nil
 	}
 	var out []bot.Outgoing

@@ -59,6 +59,9 @@ func (n *Notifier) compose(ctx context.Context, s Schedule, at time.Time, lang s
 		case errors.As(err, &problem): // a report tells what could not be looked at
 			m.Blocks = append(m.Blocks, message.Paragraph{Text: problem.Sentence})
 			continue
+		case err != nil && ctx.Err() == nil: // the rest is worth telling; the registry has logged what broke
+			m.Blocks = append(m.Blocks, message.Paragraph{Text: p.Sprintf("Something broke on my side; it is in the log.")})
+			continue
 		case err != nil:
 			return m, err
 		}
@@ -79,7 +82,7 @@ func (n *Notifier) compose(ctx context.Context, s Schedule, at time.Time, lang s
 // previous is the tick before one, whether anything ran then or not: a digest of a day is one of a day.
 func previous(s Schedule, at time.Time) time.Time {
 	for back := 2 * time.Hour; back < longest; back *= 2 {
-		if first := s.when.Next(at.Add(-back)); first.Before(at) {
+		if first := s.when.Next(at.Add(-back)); !first.IsZero() && first.Before(at) {
 			last := first
 			for next := s.when.Next(last); next.Before(at); next = s.when.Next(next) {
 				last = next

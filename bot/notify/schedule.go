@@ -69,17 +69,19 @@ func (n *Notifier) keepTime(ctx context.Context) error {
 		}
 		last[s.Name] = at
 	}
+	again := map[string]time.Time{} // when to try anew what could not be made
 	for n.pause(ctx) {
 		now := n.cfg.Now()
 		for _, s := range n.cfg.Plan.Schedules {
 			at, ok := s.due(last[s.Name], now)
-			if !ok {
+			if !ok || time.Now().Before(again[s.Name]) {
 				continue
 			}
 			if err := n.report(ctx, s, at); err != nil {
 				if ctx.Err() == nil {
-					n.log.Error("report not made", "schedule", s.Name, "err", err) // tried again at the next poll
+					n.log.Error("report not made", "schedule", s.Name, "err", err)
 				}
+				again[s.Name] = time.Now().Add(time.Minute)
 				continue
 			}
 			last[s.Name] = at

@@ -115,6 +115,8 @@ func (f file) shift(n *document.Node) {
 		var err error
 		if s.Start, err = time.ParseInLocation(time.DateOnly, start, s.Zone); err != nil {
 			f.Fault(startNode, "%q is no day: write it as 2026-01-05", start)
+		} else if y := s.Start.Year(); y < 1990 || y > 2200 { // a slip of the pen; turns are counted from it
+			f.Fault(startNode, "%s is too far away: write the day on which a turn began lately", start)
 		}
 	}
 	if hours != nil {
