@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,8 +12,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bukahou/atlhyper/bot/discord/discordfake"
+	"github.com/bukahou/atlhyper/bot/slack/slackfake"
 )
 
 func TestAPlayedIncidentIsToldToItsWebhookOnceEach(t *testing.T) {
@@ -68,5 +73,51 @@ func TestRoutesThatMakeNoSenseKeepItFromStarting(t *testing.T) {
 	}
 	if code == 0 {
 		t.Error("it started")
+	}
+}
+
+func TestWhoIsOnCallIsMentionedInTheIncidentsThread(t *testing.T) {
+	slackServer, discordServer := slackfake.New(slackfake.Config{}), discordfake.New(discordfake.Config{})
+	defer slackServer.Close()
+	defer discordServer.Close()
+	rooms := []room{slackRoom{slackServer}, discordRoom{discordServer}}
+	path := filepath.Join(t.TempDir(), "routes.yaml")
+	text := "routes:\n- {to: [oncall]}\nrota:\n  people:\n  - {name: Mia, ids: [slack:" + mia + ", discord:" + discordfake.Mia + "]}\n  shifts:\n  - {name: always, people: [Mia], start: 2026-01-05}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"demo", "--scenario", "bad-rollout", "--speed", "120", "--routes", path}
+	for _, r := range rooms { // the demo has its own admin
+		args = append(args, r.flags()[:len(r.flags())-2]...)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	stdin, typing := io.Pipe()
+	defer typing.Close()
+	ended := make(chan int, 1)
+	var errs strings.Builder
+	go func() { ended <- run(ctx, args, func(string) string { return "" }, stdin, io.Discard, &errs) }()
+	for i, r := range rooms {
+		mention := []string{"<@" + mia + ">", "<@" + discordfake.Mia + ">"}[i]
+		err := r.Wait(ctx, func() bool {
+			for _, parent := range r.channel() {
+				for _, m := range r.thread(parent) {
+					if strings.Contains(m.text, mention) && strings.Contains(m.text, "Mia is on call") {
+						return true
+					}
+				}
+			}
+			return false
+		})
+		if err != nil {
+			t.Errorf("room %d: nobody was mentioned: %v", i, err)
+		}
+		if f := r.Faults(); len(f) > 0 {
+			t.Errorf("room %d: %q", i, f)
+		}
+	}
+	cancel()
+	if code := <-ended; code != 0 {
+		t.Errorf("code %d: %s", code, errs.String())
 	}
 }
