@@ -60,7 +60,8 @@ func (c *askCmd) Run(ctx context.Context, env *environment) error {
 func show(env *environment, asked *bot.Asked, lang string) error {
 	r := terminal.Renderer{Width: 100, Plain: true, Number: func(message.Button) int { return 0 }}
 	for i, res := range asked.Results {
-		res.Options, res.Next = nil, nil
+		files := res.Files
+		res.Options, res.Next, res.Files = nil, nil, nil
 		m, err := card.Result(res, asked.At, lang, nil)
 		if err != nil {
 			return err
@@ -73,6 +74,11 @@ func show(env *environment, asked *bot.Asked, lang string) error {
 		}
 		if _, err := fmt.Fprint(env.stdout, r.Render(m)); err != nil {
 			return err
+		}
+		for _, f := range files { // without a frame, so that it can be kept as it is
+			if _, err := fmt.Fprint(env.stdout, "\n"+f.Body); err != nil {
+				return err
+			}
 		}
 	}
 	if len(asked.Results) == 0 {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/bukahou/atlhyper/bot"
 	"github.com/bukahou/atlhyper/bot/assistant"
 	"github.com/bukahou/atlhyper/bot/assistant/gemini"
@@ -21,6 +23,7 @@ import (
 	"github.com/bukahou/atlhyper/bot/discord"
 	"github.com/bukahou/atlhyper/bot/gateway"
 	"github.com/bukahou/atlhyper/bot/mcp"
+	"github.com/bukahou/atlhyper/bot/notify"
 	"github.com/bukahou/atlhyper/bot/slack"
 	"github.com/bukahou/atlhyper/bot/web"
 	"github.com/bukahou/atlhyper/engine"
@@ -93,6 +96,19 @@ type chatFlags struct {
 	ModelTokensAll    int `help:"The same of everybody together." env:"ATLHYPER_MODEL_TOKENS_ALL" default:"20000000" group:"Model"`
 }
 
+// notifyFlags name the file of routes.
+type notifyFlags struct {
+	Routes string `help:"YAML file of who is told by mail and webhook, who is on call, and which reports come when." env:"ATLHYPER_ROUTES" type:"path" placeholder:"FILE" group:"Notifications"`
+}
+
+// plan reads the file, nil when there is none.
+func (f notifyFlags) plan() (*notify.Plan, error) {
+	if f.Routes == "" {
+		return nil, nil
+	}
+	return notify.ReadFile(f.Routes)
+}
+
 // webFlags are the page's.
 type webFlags struct {
 	WebURL        string `name:"web-url" help:"Address at which people reach the page, such as https://atlhyper.example; links on cards need it." env:"ATLHYPER_WEB_URL" group:"Page"`
@@ -104,6 +120,7 @@ type webFlags struct {
 type coreConfig struct {
 	policyFlags
 	chatFlags
+	notifyFlags
 	webFlags
 	database string // file, or ":memory:"
 	lang     string
@@ -123,6 +140,7 @@ type core struct {
 	tools    *tools.Registry
 	answerer assistant.Answerer
 	bot      *bot.Bot
+	notifier *notify.Notifier // nil without routes
 	slack    *slack.Slack
 	discord  *discord.Discord
 	clients  *gateway.Server
@@ -152,9 +170,16 @@ func newCore(ctx context.Context, cfg coreConfig) (*core, error) {
 			return fail(err)
 		}
 	}
+	plan, err := cfg.plan()
+	if err != nil {
+		return fail(err)
+	}
+	if plan == nil {
+		plan = &notify.Plan{}
+	}
 	if c.engine, err = engine.New(ctx, engine.Config{
-		Objectives: objectives,
-		Store:      c.db, Now: cfg.now, Scale: 1 / cfg.TimeScale, NoChanges: cfg.NoChanges, Formulas: engine.Formulas(cfg.Formulas), Admins: cfg.Admins, PeopleFile: roles, Logger: cfg.log,
+		Objectives: objectives, Rota: plan.Rota,
+		Store: c.db, Now: cfg.now, Scale: 1 / cfg.TimeScale, NoChanges: cfg.NoChanges, Formulas: engine.Formulas(cfg.Formulas), Admins: cfg.Admins, PeopleFile: roles, Logger: cfg.log,
 		Policy: command.Policy{ProtectedNamespaces: cfg.ProtectedNamespaces, ProtectedClusters: cfg.ProtectedClusters},
 	}); err != nil {
 		return fail(err)
@@ -185,6 +210,13 @@ func newCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	})
 	if err != nil {
 		return fail(err)
+	}
+	if cfg.Routes != "" {
+		if c.notifier, err = notify.New(notify.Config{
+			Plan: plan, Engine: c.engine, Tools: c.tools, Store: c.db, Chat: cfg.channels, Lang: cfg.lang, PageURL: c.web.Base(), Now: cfg.now, Poll: cfg.poll, Logger: cfg.log,
+		}); err != nil {
+			return fail(err)
+		}
 	}
 	if c.clients != nil {
 		c.clients.Answers(func(ctx context.Context, q string, caller tools.Caller) (*bot.Asked, error) {
@@ -302,6 +334,25 @@ func (c *core) connectPlatforms(cfg *coreConfig) error {
 		}
 	}
 	return nil
+}
+
+// speak runs the bot, and the notifier where there are routes, until ctx ends or one of them fails.
+func (c *core) speak(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.bot.Run(ctx) })
+	if c.notifier != nil {
+		group.Go(func() error { return c.notifier.Run(ctx) })
+	}
+	return group.Wait()
+}
+
+// idle says whether everybody has been told everything.
+func (c *core) idle(ctx context.Context) (bool, error) {
+	idle, err := c.bot.Idle(ctx)
+	if err != nil || !idle || c.notifier == nil {
+		return idle, err
+	}
+	return c.notifier.Idle(ctx)
 }
 
 // Close releases what newCore opened, last in, first out.

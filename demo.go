@@ -30,6 +30,7 @@ const demoCluster = "demo"
 // demoCmd runs everything on a simulated cluster.
 type demoCmd struct {
 	chatFlags
+	notifyFlags
 	objectiveFlags
 	webFlags
 	List      bool    `help:"List the scenarios and what each shows." xor:"mode"`
@@ -137,7 +138,7 @@ func newWorld(ctx context.Context, c *demoCmd, env *environment, extra func(*cor
 		tcfg.Greeting += "  web     opens the page in a browser\n"
 	}
 	cfg := coreConfig{
-		policyFlags: policyFlags{ProtectedNamespaces: []string{"kube-system"}, TimeScale: 1, NoChanges: c.NoChanges, Formulas: c.Formulas, objectiveFlags: c.objectiveFlags}, chatFlags: c.chatFlags, webFlags: c.webFlags,
+		policyFlags: policyFlags{ProtectedNamespaces: []string{"kube-system"}, TimeScale: 1, NoChanges: c.NoChanges, Formulas: c.Formulas, objectiveFlags: c.objectiveFlags}, chatFlags: c.chatFlags, notifyFlags: c.notifyFlags, webFlags: c.webFlags,
 		database: filepath.Join(dir, "demo.db"), lang: c.Lang, now: w.clock.Now, editGap: time.Millisecond, poll: 5 * time.Millisecond, log: env.log,
 	}
 	if extra != nil {
@@ -202,7 +203,7 @@ func (w *world) run(ctx context.Context, speed float64, pauses bool, p *player) 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(ctx, w.wire, agentPort(w.core)) })
 	group.Go(func() error { return w.agent.Run(ctx) })
-	group.Go(func() error { return w.core.bot.Run(ctx) })
+	group.Go(func() error { return w.core.speak(ctx) })
 	if w.people != nil {
 		group.Go(func() error { return serve(ctx, w.people, peoplePort(w.core)) })
 	}

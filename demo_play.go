@@ -153,7 +153,7 @@ func (p *player) say(ctx context.Context, line string) {
 // settle waits until the bot has told what the engine concluded: a person acts on what is on the screen.
 func (p *player) settle(ctx context.Context) {
 	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
-		if idle, err := p.w.core.bot.Idle(ctx); err != nil || idle || !sleep(ctx, time.Millisecond) {
+		if idle, err := p.w.core.idle(ctx); err != nil || idle || !sleep(ctx, time.Millisecond) {
 			return
 		}
 	}

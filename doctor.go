@@ -32,6 +32,7 @@ type doctorCmd struct {
 	clientFlags
 	policyFlags
 	chatFlags
+	notifyFlags
 	storeFlags
 	Timeout time.Duration `help:"How long one check may take." default:"15s"`
 }
@@ -68,7 +69,7 @@ func (c *doctorCmd) Run(ctx context.Context, env *environment) error {
 		run  func(context.Context) finding
 	}{
 		{"data", c.checkData}, {"cluster", c.checkCluster}, {"rights", c.checkRights}, {"engine", c.checkEngine}, {"people", c.checkPeople},
-		{"slack", c.checkSlack}, {"discord", c.checkDiscord}, {"model", c.checkModel},
+		{"slack", c.checkSlack}, {"discord", c.checkDiscord}, {"notify", c.checkNotify}, {"model", c.checkModel},
 		{"clickhouse", func(ctx context.Context) finding {
 			return c.checkStore(ctx, c.ClickHouseURL, storeFlags{ClickHouseURL: c.ClickHouseURL, ClickHouseDatabase: c.ClickHouseDatabase, ClickHouseTables: c.ClickHouseTables}, "CLICKHOUSE_URL")
 		}},
@@ -328,6 +329,28 @@ func (c *doctorCmd) checkDiscord(ctx context.Context) finding {
 		return fault("no channel gets incidents: set DISCORD_CHANNEL to its id")
 	}
 	return well("token, gateway and channel")
+}
+
+// checkNotify reads the routes and looks whether their targets can be reached. Nobody is told anything.
+func (c *doctorCmd) checkNotify(ctx context.Context) finding {
+	plan, err := c.plan()
+	var many interface{ Unwrap() []error }
+	switch {
+	case errors.As(err, &many):
+		var f finding
+		for _, e := range many.Unwrap() {
+			f.faults = append(f.faults, c.Routes+" "+e.Error())
+		}
+		return f
+	case err != nil:
+		return faulty(err)
+	case plan == nil:
+		return finding{skip: "not set up; ATLHYPER_ROUTES is empty"}
+	}
+	if err := plan.Check(ctx); err != nil {
+		return faulty(err)
+	}
+	return well("targets: %d, all reached; routes: %d; schedules: %d", len(plan.Targets), len(plan.Routes), len(plan.Schedules))
 }
 
 func (c *doctorCmd) checkModel(ctx context.Context) finding {

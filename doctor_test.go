@@ -79,6 +79,22 @@ func (p *patient) api(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(review)
 }
 
+// routes writes a file of routes.
+func (p *patient) routes(text string) {
+	p.t.Helper()
+	p.flags["routes"] = p.secret(text)
+}
+
+// secret writes a file and gives its path.
+func (p *patient) secret(text string) string {
+	p.t.Helper()
+	path := filepath.Join(p.t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	return path
+}
+
 // examine runs the doctor and gives its lines by check, and the exit code.
 func (p *patient) examine() (map[string]string, int) {
 	p.t.Helper()
@@ -116,9 +132,13 @@ func TestADoctorFindsNothingWhereAllIsWell(t *testing.T) {
 	if code != 0 {
 		t.Errorf("code %d", code)
 	}
+	p.routes("targets:\n- {name: pager, webhook: {file: " + p.secret(p.slack.URL()+"/hunter2") + "}}\ndefault: [pager]\n")
+	if routed, code := p.examine(); code != 0 || routed["notify"] != "ok: targets: 1, all reached; routes: 0; schedules: 0\n" {
+		t.Errorf("with routes it says %q, code %d", routed["notify"], code)
+	}
 	for check, want := range map[string]string{
 		"data": "ok: ", "cluster": "ok: lab runs Kubernetes v1.36.3", "rights": "ok: ", "people": "ok: 2 first admins", "slack": "ok: token, scopes, Socket Mode and channel",
-		"discord": "ok: ", "model": "ok: gemini-3.8-flash", "engine": "-: no engine is named", "clickhouse": "-: not set up", "prometheus": "-: not set up",
+		"discord": "ok: ", "notify": "-: not set up; ATLHYPER_ROUTES is empty", "model": "ok: gemini-3.8-flash", "engine": "-: no engine is named", "clickhouse": "-: not set up", "prometheus": "-: not set up",
 	} {
 		if !strings.HasPrefix(lines[check], want) {
 			t.Errorf("%s says %q, want %q", check, lines[check], want)
@@ -169,6 +189,14 @@ func TestEachFaultIsNamedWithWhatMendsIt(t *testing.T) {
 			p.flags["prometheus-url"] = strings.Replace(refusing.URL, "://", "://reader:hunter2@", 1)
 		}, "prometheus", "mend PROMETHEUS_TOKEN"},
 		"a Prometheus that is away": {func(p *patient) { p.flags["prometheus-url"] = "http://" + nobody }, "prometheus", "PROMETHEUS_URL"},
+		"routes that are not there": {func(p *patient) { p.flags["routes"] = "/nowhere/routes.yaml" }, "notify", "/nowhere/routes.yaml"},
+		"routes that make no sense": {func(p *patient) { p.routes("routes:\n- severity: terrible\n  to: [nobody]\n") }, "notify", "line 2: \"terrible\" is no severity: write low"},
+		"a webhook that is away": {func(p *patient) {
+			p.routes("targets:\n- {name: pager, webhook: {file: " + p.secret("http://"+nobody+"/hunter2") + "}}\n")
+		}, "notify", "target pager: "},
+		"a mail server that is away": {func(p *patient) {
+			p.routes("mail: {server: " + nobody + ", from: a@example.com, username: a, password: {file: " + p.secret("hunter2") + "}}\n")
+		}, "notify", "check server, tls, username and password under mail"},
 		"an engine without a token": {func(p *patient) { p.flags["engine"] = "http://" + nobody }, "engine", "set ATLHYPER_TOKEN"},
 		"an engine that is away":    {func(p *patient) { p.flags["engine"] = "http://" + nobody; p.flags["token"] = "atl_x" }, "engine", "is it running, and is this its --listen address?"},
 	} {

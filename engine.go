@@ -17,6 +17,7 @@ type engineCmd struct {
 	dataDir
 	policyFlags
 	chatFlags
+	notifyFlags
 	webFlags
 	adminFlags
 	Listen      string `help:"Address for people: the page, chat clients, Slack and Discord over HTTP." env:"ATLHYPER_LISTEN" default:":8080"`
@@ -29,7 +30,7 @@ func (c *engineCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg := coreConfig{policyFlags: c.policyFlags, chatFlags: c.chatFlags, webFlags: c.webFlags, database: databaseIn(dir), lang: c.Lang, log: env.log, clients: true}
+	cfg := coreConfig{policyFlags: c.policyFlags, chatFlags: c.chatFlags, notifyFlags: c.notifyFlags, webFlags: c.webFlags, database: databaseIn(dir), lang: c.Lang, log: env.log, clients: true}
 	core, err := newCore(ctx, cfg)
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func (c *engineCmd) Run(ctx context.Context, env *environment) error {
 		group.Go(func() error { return serve(ctx, monitor, c.adminFlags.handler(core.ready, fleetMetrics{core.engine})) })
 	}
 	group.Go(func() error { return core.engine.Run(ctx) })
-	group.Go(func() error { return core.bot.Run(ctx) })
+	group.Go(func() error { return core.speak(ctx) })
 	return left(group.Wait())
 }
 

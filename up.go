@@ -23,6 +23,7 @@ type upCmd struct {
 	dataDir
 	policyFlags
 	chatFlags
+	notifyFlags
 	storeFlags
 	webFlags
 	Headless  bool   `help:"No terminal chat: Slack or Discord alone." env:"ATLHYPER_HEADLESS"`
@@ -49,7 +50,7 @@ func (c *upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg := coreConfig{policyFlags: c.policyFlags, chatFlags: c.chatFlags, webFlags: c.webFlags, database: databaseIn(dir), lang: c.Lang, log: env.log}
+	cfg := coreConfig{policyFlags: c.policyFlags, chatFlags: c.chatFlags, notifyFlags: c.notifyFlags, webFlags: c.webFlags, database: databaseIn(dir), lang: c.Lang, log: env.log}
 	var t *terminal.Terminal
 	if !c.Headless {
 		t = terminal.New(terminal.Config{
@@ -81,7 +82,7 @@ func (c *upCmd) Run(ctx context.Context, env *environment) error {
 	group.Go(func() error { return serve(ctx, wire, agentPort(core)) })
 	group.Go(func() error { return a.Run(ctx) })
 	group.Go(func() error { return core.engine.Run(ctx) })
-	group.Go(func() error { return core.bot.Run(ctx) })
+	group.Go(func() error { return core.speak(ctx) })
 	if c.Listen != "" {
 		people, err := core.listen(c.Listen)
 		if err != nil {

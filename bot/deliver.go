@@ -1,12 +1,14 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -30,9 +32,19 @@ type envelope struct {
 	Chart    string `json:"chart,omitempty"` // of which incident
 	Tone     int    `json:"tone,omitempty"`
 	Seq      string `json:"seq,omitempty"`
+
+	Message *message.Message `json:"message,omitempty"` // finished: there is nothing to render
 }
 
-const reader = "bot" // the cursor's name
+// Reader is the name of the cursor by which the bot follows the engine's events.
+const Reader = "bot"
+
+// Finished is a message that shows the same whenever it is delivered: in the thread of a topic, or in the channel itself
+// when under is empty.
+func Finished(key string, p Place, under string, m message.Message) (Outgoing, error) {
+	body, err := json.Marshal(envelope{Message: &m})
+	return Outgoing{Key: key, Place: p, Under: under, Body: body}, err
+}
 
 // seqAgain marks a card that a person asked to see again.
 const seqAgain = "again"
@@ -40,7 +52,7 @@ const seqAgain = "again"
 // follow turns the engine's events into outgoing messages. The cursor moves in the same transaction as the outbox, so a
 // crash between two events neither loses nor doubles a message.
 func (b *Bot) follow(ctx context.Context) error {
-	cursor, err := b.cfg.Store.Cursor(ctx, reader)
+	cursor, err := b.cfg.Store.Cursor(ctx, Reader)
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -56,7 +68,7 @@ func (b *Bot) follow(ctx context.Context) error {
 		for _, e := range events {
 			out, err := b.outgoing(ctx, e)
 			if err == nil {
-				err = b.cfg.Store.Enqueue(ctx, reader, e.Seq, out...)
+				err = b.cfg.Store.Enqueue(ctx, Reader, e.Seq, out...)
 			}
 			if err != nil {
 				if ctx.Err() == nil {
@@ -123,7 +135,15 @@ func (b *Bot) outgoing(ctx context.Context, e event.Event) ([]Outgoing, error) {
 			if e.Type == event.IncidentOpened || e.Note == "" || quiet {
 				continue
 			}
-			note, err := json.Marshal(envelope{Note: e.Note})
+			body := envelope{Note: e.Note}
+			if e.Type == event.SilenceEnd {
+				m, err := b.silenceEnded(e, p)
+				if err != nil {
+					return nil, err
+				}
+				body = envelope{Message: &m}
+			}
+			note, err := json.Marshal(body)
 			if err != nil {
 				return nil, err
 			}
@@ -146,6 +166,19 @@ func (b *Bot) outgoing(ctx context.Context, e event.Event) ([]Outgoing, error) {
 		}
 	}
 	return out, nil
+}
+
+// silenceEnded tells whoever asked for a silence that it ended early, in their language.
+func (b *Bot) silenceEnded(e event.Event, p Place) (message.Message, error) {
+	var ended event.SilenceEnded
+	if err := json.Unmarshal(e.Data, &ended); err != nil {
+		return message.Message{}, fmt.Errorf("event %d: %w", e.Seq, err)
+	}
+	m := message.Message{Title: tools.SilenceEnded(ended, cmp.Or(ended.Lang, b.cfg.Lang))}
+	if id, ok := strings.CutPrefix(ended.ID, p.Surface+":"); ok {
+		m.Mention = []string{id}
+	}
+	return m, nil
 }
 
 func clip(s string, n int) string {
@@ -308,6 +341,8 @@ func (b *Bot) render(ctx context.Context, o Outgoing) (message.Message, error) {
 		return message.Message{}, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	switch {
+	case e.Message != nil:
+		return *e.Message, nil
 	case e.Incident != "":
 		i, err := b.cfg.Engine.Incident(ctx, e.Incident)
 		if err != nil {
@@ -360,7 +395,7 @@ func actionsAt(blocks []message.Block) int {
 func (b *Bot) Idle(ctx context.Context) (bool, error) { return b.told(ctx, b.cfg.Surfaces...) }
 
 func (b *Bot) told(ctx context.Context, surfaces ...Surface) (bool, error) {
-	cursor, err := b.cfg.Store.Cursor(ctx, reader)
+	cursor, err := b.cfg.Store.Cursor(ctx, Reader)
 	if err != nil {
 		return false, err
 	}

@@ -433,6 +433,8 @@ func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.C
 		return about("explain")
 	case card.ActTimeline:
 		return about("timeline")
+	case card.ActReview:
+		return about("postmortem")
 	case card.ActAck:
 		return about("acknowledge")
 	case card.ActSilence:

@@ -496,3 +496,29 @@ func TestPlacesWithinTheOutboxKeepTheirOrderPerChannel(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoAskedForASilenceIsToldOfItsEndInTheirLanguage(t *testing.T) {
+	for lang, want := range map[string]string{
+		"ja": "thread-0: Mia さんのサイレンスは早く終わりました：重大度が low から high に上がりました。",
+		"zh": "thread-0: Mia 的静默提前结束：严重程度从 low 升至 high。",
+		"":   "thread-0: The silence of Mia ended early: the severity rose from low to high.",
+	} {
+		inOffice(t, &chat{}, nil, func(t *testing.T, o *office) {
+			i := newIncident("INC-1", "checkout is failing")
+			o.save(i, event.IncidentOpened, "")
+			settle(5 * time.Second)
+			told := event.Event{
+				At: time.Now(), Type: event.SilenceEnd, Cluster: i.Cluster, Incident: i.ID, Note: "the silence of Mia ended early",
+				Data: bodyOf(t, event.SilenceEnded{By: "Mia", ID: "chat:MIA", Lang: lang, Why: "severity", From: "low", To: "high"}),
+			}
+			o.ok(o.db.SaveIncidents(t.Context(), []*incident.Incident{i}, []event.Event{told}))
+			settle(10 * time.Second)
+			if d := cmp.Diff([]string{"checkout is failing — prod-eu / shop", want}, o.chat.said()); d != "" {
+				t.Error(d)
+			}
+			if m := o.chat.all()[1].m.Mention; !slices.Equal(m, []string{"MIA"}) {
+				t.Errorf("mentioned %q", m)
+			}
+		})
+	}
+}

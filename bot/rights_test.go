@@ -24,6 +24,7 @@ import (
 var buttons = map[string]people.Role{
 	card.ActExplain:  people.Viewer,
 	card.ActTimeline: people.Viewer,
+	card.ActReview:   people.Viewer,
 	card.ActDiff:     people.Viewer,
 	card.ActAck:      people.Operator,
 	card.ActSilence:  people.Operator,

@@ -28,6 +28,7 @@ import (
 	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/engine/risk"
+	"github.com/bukahou/atlhyper/engine/rota"
 	"github.com/bukahou/atlhyper/engine/silence"
 	"github.com/bukahou/atlhyper/engine/slo"
 	"github.com/bukahou/atlhyper/engine/topology"
@@ -66,6 +67,7 @@ type Config struct {
 	Policy      command.Policy
 	Admins      []string      // "slack:U123"
 	PeopleFile  *people.File  // roles kept in a file; nil for none
+	Rota        *rota.Rota    // who is on call; nil when nobody ever is
 	VerifyFor   time.Duration // how long a command may take to show its effect; default 5 min
 	Checkpoint  time.Duration // between checkpoints; default 1 min
 	Logger      *slog.Logger
@@ -80,6 +82,7 @@ type Engine struct {
 	Audit     *audit.Log
 	SLO       *slo.Tracker
 	History   *history.Recorder
+	Rota      *rota.Rota // nil when there is none
 
 	silences *silence.Desk
 	cfg      Config
@@ -155,8 +158,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger, Fleet: fleet.New(fleet.Config{}),
 		detector: detect.New(detect.Config{Timing: detect.Timing{}.Scaled(cfg.Scale)}), learner: learner, scorer: scorer,
-		History: history.New(history.Config{}),
-		wake:    make(chan struct{}, 1), views: map[string]*view{},
+		History: history.New(history.Config{}), Rota: cfg.Rota,
+		wake: make(chan struct{}, 1), views: map[string]*view{},
 	}
 	e.background, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if e.SLO, err = slo.New(ctx, slo.Config{Store: cfg.Store, File: cfg.Objectives, Logger: cfg.Logger}); err != nil {

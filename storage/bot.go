@@ -26,34 +26,42 @@ func (d *DB) Cursor(ctx context.Context, reader string) (int64, error) {
 // key that has left the outbox comes back only as an edit.
 func (d *DB) Enqueue(ctx context.Context, reader string, cursor int64, out ...bot.Outgoing) error {
 	return d.update(ctx, "enqueue", func(tx *sql.Tx) error {
-		for _, o := range out {
-			if o.Key == "" || o.Place.Surface == "" {
-				return fmt.Errorf("message %q to surface %q: key and surface are needed", o.Key, o.Place.Surface)
-			}
-			if !o.Edit {
-				var sent bool
-				if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sent WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE key = ?1))`, o.Key).Scan(&sent); err != nil {
-					return err
-				}
-				if sent {
-					continue
-				}
-			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (key, queued, surface, channel, thread, under, topic, edit, title, body, not_until, attempts, failure)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '')
-				ON CONFLICT (key) DO UPDATE SET surface = excluded.surface, channel = excluded.channel, thread = excluded.thread,
-					under = excluded.under, topic = CASE excluded.topic WHEN '' THEN topic ELSE excluded.topic END, edit = edit OR excluded.edit, title = excluded.title, body = excluded.body,
-					not_until = CASE WHEN attempts > 0 THEN max(not_until, excluded.not_until) ELSE excluded.not_until END`,
-				o.Key, micros(d.cfg.Now()), o.Place.Surface, o.Place.Channel, o.Place.Thread, o.Under, o.Topic, o.Edit, o.Thread, []byte(o.Body), micros(o.NotUntil)); err != nil {
+		if err := d.enqueue(ctx, tx, out); err != nil || reader == "" {
+			return err
+		}
+		return moveCursor(ctx, tx, reader, cursor)
+	})
+}
+
+func moveCursor(ctx context.Context, tx *sql.Tx, reader string, cursor int64) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`, reader, cursor)
+	return err
+}
+
+func (d *DB) enqueue(ctx context.Context, tx *sql.Tx, out []bot.Outgoing) error {
+	for _, o := range out {
+		if o.Key == "" || o.Place.Surface == "" {
+			return fmt.Errorf("message %q to surface %q: key and surface are needed", o.Key, o.Place.Surface)
+		}
+		if !o.Edit {
+			var sent bool
+			if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sent WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM outbox WHERE key = ?1))`, o.Key).Scan(&sent); err != nil {
 				return err
 			}
+			if sent {
+				continue
+			}
 		}
-		if reader == "" {
-			return nil
+		if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (key, queued, surface, channel, thread, under, topic, edit, title, body, not_until, attempts, failure)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '')
+			ON CONFLICT (key) DO UPDATE SET surface = excluded.surface, channel = excluded.channel, thread = excluded.thread,
+				under = excluded.under, topic = CASE excluded.topic WHEN '' THEN topic ELSE excluded.topic END, edit = edit OR excluded.edit, title = excluded.title, body = excluded.body,
+				not_until = CASE WHEN attempts > 0 THEN max(not_until, excluded.not_until) ELSE excluded.not_until END`,
+			o.Key, micros(d.cfg.Now()), o.Place.Surface, o.Place.Channel, o.Place.Thread, o.Under, o.Topic, o.Edit, o.Thread, []byte(o.Body), micros(o.NotUntil)); err != nil {
+			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`, reader, cursor)
-		return err
-	})
+	}
+	return nil
 }
 
 // Outbox implements bot.Store: the head of each channel's queue, if it is due. A channel whose head failed and waits has

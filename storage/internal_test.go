@@ -124,7 +124,7 @@ func TestAFullDiskIsNamedAndLosesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if _, err := db.write.ExecContext(t.Context(), `PRAGMA max_page_count = 100`); err != nil {
+	if _, err := db.write.ExecContext(t.Context(), `PRAGMA max_page_count = 130`); err != nil {
 		t.Fatal(err)
 	}
 	stored := 0

@@ -24,6 +24,7 @@ func (d *DB) Prune(ctx context.Context, now time.Time) error {
 		{"prune silences", `DELETE FROM silences WHERE till < ?`, r.Silences},
 		{"prune checkpoints", `DELETE FROM checkpoints WHERE at < ?`, r.Checkpoints},
 		{"prune refs", `DELETE FROM refs WHERE at < ?`, r.Refs},
+		{"prune notices", `DELETE FROM notices WHERE at < ?`, r.Incidents},
 		{"prune sent", `DELETE FROM sent WHERE at < ?`, r.Refs},
 		{"prune choices", `DELETE FROM choices WHERE at < ?`, r.Choices},
 		{"prune seen", `DELETE FROM seen WHERE at < ?`, seenFor},

@@ -14,15 +14,17 @@ import (
 
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/event"
 	"github.com/bukahou/atlhyper/engine/fleet"
 	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/engine/silence"
 	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 var incidentTools = []func(*engine.Engine) (Tool, error){
-	incidentsTool, explainTool, timelineTool, similarTool, statsTool, trackTool, ackTool, judgeTool,
-	silenceTool, silenceCauseTool, silencesTool, silenceEndTool, suggestTool, pendingTool,
+	incidentsTool, explainTool, timelineTool, postMortemTool, similarTool, statsTool, trackTool, ackTool, judgeTool,
+	silenceTool, silenceCauseTool, silencesTool, silenceEndTool, suggestTool, pendingTool, onCallTool,
 }
 
 func incidentTable(p *message.Printer, is []*incident.Incident, now time.Time) Table {
@@ -495,14 +497,24 @@ func silenceTool(e *engine.Engine) (Tool, error) {
 		if err := decides(ctx, e, caller, i, "incident.silenced", reason); err != nil {
 			return nil, err
 		}
-		if err := e.Quiet(ctx, i, till, caller.Person, reason); err != nil {
+		if err := e.Quiet(ctx, i, till, caller.Person, reason, caller.Lang); err != nil {
 			return nil, err
 		}
 		p := phrase.For(caller.Lang)
-		head := p.Sprintf("%s is quiet until %s, or at once if it becomes an Incident.", i.ID, till.UTC().Format("15:04 MST"))
-		if i.Stage == incident.StageIncident {
-			head = p.Sprintf("%s is quiet until %s.", i.ID, till.UTC().Format("15:04 MST"))
-		}
+		head := p.Sprintf("%s is quiet until %s, or at once if it gets worse.", i.ID, till.UTC().Format("15:04 MST"))
 		return &Result{Headline: head + " · " + placeOf(i), Cluster: i.Cluster, Incident: i.ID}, nil
 	})
+}
+
+func SilenceEnded(e event.SilenceEnded, lang string) string {
+	p := phrase.For(lang)
+	switch silence.Why(e.Why) {
+	case silence.ByStage:
+		return p.Sprintf("The silence of %s ended early: it is an Incident now.", e.By)
+	case silence.BySeverity:
+		return p.Sprintf("The silence of %s ended early: the severity rose from %s to %s.", e.By, e.From, e.To)
+	case silence.ByRisk:
+		return p.Sprintf("The silence of %s ended early: the risk rose from %s to %s.", e.By, e.From, e.To)
+	}
+	return p.Sprintf("The silence of %s ended early: it got worse.", e.By)
 }

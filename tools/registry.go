@@ -25,6 +25,7 @@ const (
 	maxRows = 200
 	maxCell = 1000
 	maxText = 32 << 10
+	maxFile = 256 << 10
 )
 
 // Registry holds the tools and is the one way to call them: it checks the role, caps and cleans what comes back, and
@@ -179,6 +180,12 @@ func tidy(res *Result) {
 					row[j] = strings.ToValidUTF8(row[j][:maxCell], "") + "…"
 				}
 			}
+		}
+	}
+	for i := range res.Files {
+		f := &res.Files[i]
+		if f.Body = Mask(Clean(f.Body)); len(f.Body) > maxFile {
+			f.Body = cut(f.Body, maxFile)
 		}
 	}
 	for _, texts := range [][]Text{res.Texts, res.Lists} {

@@ -18,6 +18,7 @@ import (
 	"github.com/bukahou/atlhyper/agent/sim"
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/engine/rota"
 	"github.com/bukahou/atlhyper/storage"
 	"github.com/bukahou/atlhyper/tools"
 )
@@ -46,7 +47,9 @@ func newSimulated(t *testing.T, scenario string) *simulated {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.e, err = engine.New(t.Context(), engine.Config{Store: db, Now: s.clock, Admins: []string{"slack:mia"}}); err != nil {
+	crew := []rota.Person{{Name: "mia", IDs: []string{"slack:MIA"}}, {Name: "ken", Mail: "ken@example.com"}}
+	onCall := &rota.Rota{Zone: time.UTC, People: crew, Shifts: []rota.Shift{{Name: "week", Zone: time.UTC, Start: night.Truncate(24 * time.Hour), Turn: 7, People: crew}}}
+	if s.e, err = engine.New(t.Context(), engine.Config{Store: db, Now: s.clock, Admins: []string{"slack:mia"}, Rota: onCall}); err != nil {
 		t.Fatal(err)
 	}
 	if s.Registry, err = tools.New(s.e, slog.New(slog.DiscardHandler)); err != nil {
@@ -240,6 +243,9 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 		{"judge inc-1 RIGHT", "judge", []string{"Noted: the cause of INC-1 was right"}},
 		{"track --since 24h", "track_record", []string{"One incident of the last 24h in prod was judged, of 1", "CONFIRMED", " 1 1 0 0 1/1"}},
 		{"explain INC-1", "explain", []string{"of one judged cause of the kind", "1 was right", "Wrong cause"}},
+		{"postmortem INC-1", "postmortem", []string{"Draft of the post-mortem of INC-1", "# Post-mortem (draft): ", "## Open questions"}},
+		{"oncall", "oncall", []string{"mia is on call, until ", "Next", "ken", "slack:MIA"}},
+		{"oncall +168h", "oncall", []string{"ken is on call at "}},
 	}
 	called := map[string]bool{"uncordon": true} // nothing is cordoned here: see below
 	for _, name := range []string{"rollout_resume", "untaint", "undo", "break_glass", "delete_job", "run_cronjob"} {
@@ -256,7 +262,7 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", args, err)
 			}
-			if tool != "grants" && tool != "audit" && !strings.Contains(res.Headline+res.Cluster, "prod") {
+			if tool != "grants" && tool != "audit" && tool != "oncall" && !strings.Contains(res.Headline+res.Cluster, "prod") {
 				t.Errorf("the headline %q does not name the cluster", res.Headline)
 			}
 			shown := everything(res)
@@ -337,6 +343,9 @@ func everything(r *tools.Result) string {
 		for _, row := range t.Rows {
 			out = append(out, strings.Join(row, " "))
 		}
+	}
+	for _, f := range r.Files {
+		out = append(out, f.Name, f.Body)
 	}
 	for _, t := range slices.Concat(r.Texts, r.Lists) {
 		out = append(out, t.Heading, t.Body)

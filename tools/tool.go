@@ -63,6 +63,12 @@ type Text struct {
 	Truncated bool   `json:"truncated,omitempty"`
 }
 
+// File is a document that a person keeps.
+type File struct {
+	Name string `json:"name"`
+	Body string `json:"body"`
+}
+
 // Link leads to a page of ours; its URL is never made of what a cluster said.
 type Link struct {
 	Label string `json:"label"`
@@ -99,6 +105,7 @@ type Result struct {
 	Proposal string    `json:"proposal,omitempty"` // id of what was proposed; the card is the engine's
 	Incident string    `json:"incident,omitempty"`
 	Links    []Link    `json:"links,omitempty"`
+	Files    []File    `json:"files,omitempty"`
 	Private  bool      `json:"private,omitempty"` // for the caller alone, where the surface can do that
 	Data     any       `json:"data,omitempty"`    // the same facts for programs
 }

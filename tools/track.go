@@ -243,7 +243,7 @@ func silencesTool(e *engine.Engine) (Tool, error) {
 	type args struct {
 		Cluster string `json:"cluster,omitempty" jsonschema:"only this cluster"`
 	}
-	return define(shape{name: "silences", verb: "silences", usage: "silences [--cluster C]"}, func(_ context.Context, caller Caller, a args) (*Result, error) {
+	return define(shape{name: "silences", verb: "silences", usage: "silences [--cluster C]"}, func(ctx context.Context, caller Caller, a args) (*Result, error) {
 		p := phrase.For(caller.Lang)
 		clusters, err := clustersOf(e, caller, a.Cluster)
 		if err != nil {
@@ -256,8 +256,15 @@ func silencesTool(e *engine.Engine) (Tool, error) {
 			if only := onlyCluster(clusters); only != "" && s.Matcher.Cluster != only {
 				continue
 			}
+			if len(s.Broken) > 0 && s.Matcher.Incident != "" { // one that its incident outgrew holds for nothing any more
+				continue
+			}
+			what := cmp.Or(s.Matcher.Incident, s.Matcher.Kind, "*")
+			if i, err := e.Incident(ctx, s.Matcher.Incident); s.Matcher.Incident != "" && err == nil {
+				what += " " + i.Title
+			}
 			shown = append(shown, s)
-			t.Rows = append(t.Rows, []string{s.ID, cmp.Or(s.Matcher.Incident, s.Matcher.Kind, "*"), placeOfMatcher(s.Matcher), s.Till.UTC().Format("2006-01-02 15:04 MST"), s.By.Name})
+			t.Rows = append(t.Rows, []string{s.ID, what, placeOfMatcher(s.Matcher), s.Till.UTC().Format("2006-01-02 15:04 MST"), s.By.Name})
 			if len(res.Next) < 4 {
 				res.Next = append(res.Next, endOf(p, s))
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bukahou/atlhyper/tools"
@@ -145,7 +146,11 @@ func (l limits) show(res *tools.Result, now time.Time) (shown, bool) {
 		}
 		return out
 	}
-	s.Lists, s.Untrusted = texts(res.Lists), texts(res.Texts)
+	shown := res.Texts
+	for _, f := range res.Files {
+		shown = append(slices.Clip(shown), tools.Text{Heading: f.Name, Body: f.Body})
+	}
+	s.Lists, s.Untrusted = texts(res.Lists), texts(shown)
 	calls := func(in []tools.Option) []shownCall {
 		var out []shownCall
 		for _, o := range first(in, min(l.items, 20), &cut) {

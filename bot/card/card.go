@@ -27,6 +27,7 @@ const (
 	ActRight    = "incident.right"
 	ActWrong    = "incident.wrong"
 	ActNoise    = "incident.noise"
+	ActReview   = "incident.postmortem"
 	ActApprove  = "proposal.approve"
 	ActReject   = "proposal.reject"
 	ActDiff     = "proposal.diff"
@@ -163,6 +164,9 @@ func Result(r *tools.Result, now time.Time, lang string, choice func(tools.Optio
 			continue
 		}
 		m.Blocks = append(m.Blocks, msg.Code{Heading: t.Heading, Text: t.Body, Truncated: t.Truncated})
+	}
+	for _, f := range r.Files {
+		m.Blocks = append(m.Blocks, msg.File{Name: f.Name, Text: f.Body})
 	}
 	var buttons []msg.Button
 	for _, o := range slices.Concat(r.Options, next, r.Next) {

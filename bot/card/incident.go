@@ -54,11 +54,8 @@ func Incident(i *incident.Incident, silent bool, now time.Time, lang string) msg
 		foot = append(foot, p.Sprintf("Acknowledged by %s", i.Acknowledged))
 	}
 	quiet := i.SilencedTill.After(now)
-	switch {
-	case quiet && i.Stage != incident.StageIncident:
-		foot = append(foot, p.Sprintf("%s is quiet until %s, or at once if it becomes an Incident.", i.ID, clock(i.SilencedTill)))
-	case quiet:
-		foot = append(foot, p.Sprintf("%s is quiet until %s.", i.ID, clock(i.SilencedTill)))
+	if quiet {
+		foot = append(foot, p.Sprintf("%s is quiet until %s, or at once if it gets worse.", i.ID, clock(i.SilencedTill)))
 	}
 	m.Footer = strings.Join(foot, " · ")
 
@@ -213,6 +210,7 @@ func resolved(m msg.Message, i *incident.Incident, now time.Time, p *message.Pri
 	m.Blocks = append(m.Blocks, msg.Paragraph{Text: how}, msg.Actions{Buttons: []msg.Button{
 		{Label: p.Sprintf("Timeline"), Action: ActTimeline, Subject: i.ID},
 		{Label: p.Sprintf("Explain"), Action: ActExplain, Subject: i.ID},
+		{Label: p.Sprintf("Post-mortem"), Action: ActReview, Subject: i.ID},
 	}})
 	if !i.Cause.Entity.IsZero() {
 		m.Blocks = append(m.Blocks, msg.Actions{Buttons: []msg.Button{

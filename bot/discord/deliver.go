@@ -47,7 +47,7 @@ func (d *Discord) Post(ctx context.Context, p bot.Place, m message.Message, key 
 func (d *Discord) post(ctx context.Context, p bot.Place, m message.Message, key string, reply *discordgo.MessageReference) (bot.Ref, error) {
 	r := render(m)
 	body := nonced{MessageSend: &discordgo.MessageSend{
-		Content: r.Content, Embeds: r.Embeds, Components: r.Components, AllowedMentions: nobody(), Reference: reply,
+		Content: r.Content, Embeds: r.Embeds, Components: r.Components, AllowedMentions: mentioning(m.Mention), Reference: reply,
 	}}
 	if key != "" {
 		body.Nonce, body.Enforce = nonce(key), true

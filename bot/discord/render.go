@@ -42,6 +42,7 @@ type rendered struct {
 	Embeds     []*discordgo.MessageEmbed    `json:"embeds"`
 	Components []discordgo.MessageComponent `json:"components"`
 	images     []message.Image
+	documents  []message.File
 }
 
 // colours stand beside the marks, never instead of them.
@@ -64,6 +65,10 @@ func render(m message.Message) rendered {
 		r.Content = strings.TrimSpace(r.Content + "\n-# " + cutEscaped(c, maxContent/3))
 	}
 
+	for _, id := range m.Mention {
+		r.Content = "<@" + id + "> " + r.Content
+	}
+
 	footer := layout.Cut(m.Footer, maxFooter)
 	body := &strings.Builder{}
 	skipped := 0
@@ -79,6 +84,8 @@ func render(m message.Message) rendered {
 			continue
 		case message.Image:
 			r.images = append(r.images, block)
+		case message.File:
+			r.documents = append(r.documents, block)
 		}
 		room := min(maxDescription, maxEmbeds-layout.Runes(footer)) - layout.Runes(body.String()) - note
 		part := lay(block, room)
@@ -179,6 +186,8 @@ func layIn(block message.Block, n int) string {
 		more(rest)
 	case message.Image:
 		add(escape(layout.Cut("📈 "+block.Alt, n)))
+	case message.File:
+		add(escape(layout.Cut("📄 "+layout.OneLine(block.Name), n)))
 	}
 	return strings.Join(out, "\n")
 }
@@ -247,12 +256,17 @@ func rowsIn(blocks []message.Block) int {
 	return n
 }
 
-// files are the message's pictures, made anew for each try, because a reader is read once.
+// files are the message's pictures and documents, made anew for each try, because a reader is read once.
 func (r rendered) files() []*discordgo.File {
 	var out []*discordgo.File
 	for i, image := range r.images {
 		if len(image.PNG) > 0 && len(out) < 10 {
 			out = append(out, &discordgo.File{Name: fileName(i), ContentType: "image/png", Reader: bytes.NewReader(image.PNG)})
+		}
+	}
+	for _, d := range r.documents {
+		if d.Text != "" && len(out) < 10 {
+			out = append(out, &discordgo.File{Name: layout.OneLine(d.Name), ContentType: "text/markdown; charset=utf-8", Reader: strings.NewReader(d.Text)})
 		}
 	}
 	return out
@@ -268,6 +282,11 @@ func (r rendered) attachments() *[]*discordgo.MessageAttachment {
 }
 
 func fileName(i int) string { return fmt.Sprintf("chart-%d.png", i+1) }
+
+// mentioning lets a message mention these people alone.
+func mentioning(ids []string) *discordgo.MessageAllowedMentions {
+	return &discordgo.MessageAllowedMentions{Parse: []discordgo.AllowedMentionType{}, Users: ids}
+}
 
 // nobody lets a message mention nobody.
 func nobody() *discordgo.MessageAllowedMentions {

@@ -39,6 +39,7 @@ func cards() map[string]message.Message {
 		rows = append(rows, []string{n, n})
 	}
 	return map[string]message.Message{
+		"mention": {Title: "Mia is on call: [high] INC-214: @everyone is failing", Mention: []string{"401"}},
 		"incident": {
 			Tone: message.Incident, Title: "checkout is failing — prod-eu / shop", Context: "INC-214 · Incident · 6 min",
 			Blocks: []message.Block{

@@ -19,11 +19,12 @@ type wireMessage struct {
 	Footer  string      `json:"footer,omitempty"`
 	Private bool        `json:"private,omitempty"`
 	Gist    string      `json:"gist,omitempty"`
+	Mention []string    `json:"mention,omitempty"`
 }
 
 // MarshalJSON implements json.Marshaler.
 func (m Message) MarshalJSON() ([]byte, error) {
-	w := wireMessage{Tone: m.Tone, Title: m.Title, Context: m.Context, Footer: m.Footer, Private: m.Private, Gist: m.Gist}
+	w := wireMessage{Tone: m.Tone, Title: m.Title, Context: m.Context, Footer: m.Footer, Private: m.Private, Gist: m.Gist, Mention: m.Mention}
 	for _, b := range m.Blocks {
 		data, err := json.Marshal(b)
 		if err != nil {
@@ -45,6 +46,8 @@ func (m Message) MarshalJSON() ([]byte, error) {
 			name = "list"
 		case Image:
 			name = "image"
+		case File:
+			name = "file"
 		case Actions:
 			name = "actions"
 		case Select:
@@ -67,7 +70,7 @@ func (m *Message) UnmarshalJSON(raw []byte) error {
 	if w.Tone < Plain || w.Tone > Proposal {
 		return fmt.Errorf("message: unknown tone %d", w.Tone)
 	}
-	out := Message{Tone: w.Tone, Title: w.Title, Context: w.Context, Footer: w.Footer, Private: w.Private, Gist: w.Gist}
+	out := Message{Tone: w.Tone, Title: w.Title, Context: w.Context, Footer: w.Footer, Private: w.Private, Gist: w.Gist, Mention: w.Mention}
 	for _, b := range w.Blocks {
 		block, err := decode(b)
 		if err != nil {
@@ -95,6 +98,8 @@ func decode(w wireBlock) (Block, error) {
 		return as[List](w.Data)
 	case "image":
 		return as[Image](w.Data)
+	case "file":
+		return as[File](w.Data)
 	case "actions":
 		return as[Actions](w.Data)
 	case "select":

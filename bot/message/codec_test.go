@@ -33,6 +33,7 @@ func anyMessage(t *rapid.T) Message {
 		rapid.Custom(func(t *rapid.T) Block {
 			return Image{text.Draw(t, "name"), rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(t, "png"), text.Draw(t, "alt"), text.Draw(t, "spark")}
 		}),
+		rapid.Custom(func(t *rapid.T) Block { return File{text.Draw(t, "name"), text.Draw(t, "text")} }),
 		rapid.Custom(func(t *rapid.T) Block {
 			button := rapid.Custom(func(t *rapid.T) Button {
 				return Button{text.Draw(t, "label"), text.Draw(t, "action"), text.Draw(t, "subject"), Style(rapid.IntRange(0, 2).Draw(t, "style"))}
@@ -45,7 +46,7 @@ func anyMessage(t *rapid.T) Message {
 	)
 	return Message{
 		Tone: Tone(rapid.IntRange(int(Plain), int(Proposal)).Draw(t, "tone")), Title: text.Draw(t, "title"), Context: text.Draw(t, "context"),
-		Blocks: rapid.SliceOfN(block, 1, 8).Draw(t, "blocks"), Footer: text.Draw(t, "footer"), Private: rapid.Bool().Draw(t, "private"), Gist: text.Draw(t, "gist"),
+		Blocks: rapid.SliceOfN(block, 1, 8).Draw(t, "blocks"), Footer: text.Draw(t, "footer"), Private: rapid.Bool().Draw(t, "private"), Gist: text.Draw(t, "gist"), Mention: texts.Draw(t, "mention"),
 	}
 }
 

@@ -40,9 +40,11 @@ type Message struct {
 	// Gist names the state that the message tells of and is never shown. A surface that cannot edit prints an edit again
 	// only when the gist differs: figures move all the time. Without one, everything but Context counts.
 	Gist string
+	// Mention names people of the platform that the message goes to, by its ids. They are pinged where it can do that.
+	Mention []string
 }
 
-// Block is one of Paragraph, Markdown, Facts, Table, Code, List, Image, Actions and Select.
+// Block is one of Paragraph, Markdown, Facts, Table, Code, List, Image, File, Actions and Select.
 type Block interface{ block() }
 
 // Paragraph is plain text; Heading, if set, stands above it in bold.
@@ -92,6 +94,12 @@ type Image struct {
 	Spark string
 }
 
+// File is a document to keep. A surface that takes files attaches it; another shows its text.
+type File struct {
+	Name string // with its ending
+	Text string
+}
+
 // Actions is a row of at most four buttons.
 type Actions struct{ Buttons []Button }
 
@@ -128,5 +136,6 @@ func (Table) block()     {}
 func (Code) block()      {}
 func (List) block()      {}
 func (Image) block()     {}
+func (File) block()      {}
 func (Actions) block()   {}
 func (Select) block()    {}

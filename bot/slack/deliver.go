@@ -19,7 +19,7 @@ import (
 // metadataType marks the messages that the outbox sent. Their payload's "key" is the outbox's id.
 const metadataType = "atlhyper_message"
 
-// Post delivers a message, with its pictures in the thread beneath it. Slack has no idempotency key, so the key
+// Post delivers a message, with its pictures and files in the thread beneath it. Slack has no idempotency key, so the key
 // travels in the message's metadata, and Post looks for it before it posts again: after an attempt whose outcome is
 // not known, and once for each place after a start, since the process before may have died between delivering a
 // message and noting it. Private is not looked at: who reads p.Channel sees the message.
@@ -64,7 +64,7 @@ func (s *Slack) post(ctx context.Context, p bot.Place, m message.Message, key st
 	ref := refTo(p, ts)
 	s.sent.delivered(p, ref, key)
 	s.threads.join(bot.Place{Surface: "slack", Channel: ref.Channel, Thread: ref.Thread})
-	s.upload(ctx, ref, r.images)
+	s.upload(ctx, ref, r)
 	return ref, nil
 }
 
@@ -105,30 +105,32 @@ func (r rendered) options(blocks bool) []slack.MsgOption {
 	return o
 }
 
-// upload puts pictures into the thread of a message. A failure is only logged: the message is delivered and holds the
-// same figures, and an error here would make the outbox deliver it twice.
-func (s *Slack) upload(ctx context.Context, ref bot.Ref, images []message.Image) {
+// upload puts pictures and files into the thread of a message. A failure is only logged: the message is delivered, and an
+// error here would make the outbox deliver it twice.
+func (s *Slack) upload(ctx context.Context, ref bot.Ref, r rendered) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	for _, image := range images {
-		if len(image.PNG) == 0 {
-			continue
+	thread := ref.Thread
+	if isDirect(ref.Channel) && thread == ref.Message {
+		thread = "" // a direct message is not made a thread for a file
+	}
+	var all []slack.UploadFileParameters
+	for _, image := range r.images {
+		if len(image.PNG) > 0 {
+			all = append(all, slack.UploadFileParameters{
+				Reader: bytes.NewReader(image.PNG), FileSize: len(image.PNG), Filename: fileName(image.Name), Title: layout.OneLine(image.Name), AltTxt: layout.Cut(image.Alt, 1000),
+			})
 		}
-		thread := ref.Thread
-		if isDirect(ref.Channel) && thread == ref.Message {
-			thread = "" // a direct message is not made a thread for a picture
+	}
+	for _, file := range r.files {
+		if file.Text != "" {
+			all = append(all, slack.UploadFileParameters{Content: file.Text, FileSize: len(file.Text), Filename: layout.OneLine(file.Name), Title: layout.OneLine(file.Name)})
 		}
-		_, err := s.api.UploadFileContext(ctx, slack.UploadFileParameters{
-			Reader:          bytes.NewReader(image.PNG),
-			FileSize:        len(image.PNG),
-			Filename:        fileName(image.Name),
-			Title:           layout.OneLine(image.Name),
-			AltTxt:          layout.Cut(image.Alt, 1000),
-			Channel:         ref.Channel,
-			ThreadTimestamp: thread,
-		})
-		if err != nil {
-			s.log.Warn("cannot upload a picture", "name", image.Name, "channel", ref.Channel, "err", err)
+	}
+	for _, p := range all {
+		p.Channel, p.ThreadTimestamp = ref.Channel, thread
+		if _, err := s.api.UploadFileContext(ctx, p); err != nil {
+			s.log.Warn("cannot upload a file", "name", p.Title, "channel", ref.Channel, "err", err)
 		}
 	}
 }

@@ -79,6 +79,20 @@ func TestAPictureStandsInTheThreadAndItsFiguresInTheMessage(t *testing.T) {
 	}
 }
 
+func TestAFileStandsInTheThreadWhole(t *testing.T) {
+	s, fake := desk(t, slackfake.Config{})
+	text := strings.Repeat("| a | b |\n", 5000)
+	ref, err := s.Post(t.Context(), channel, message.Message{Title: "Draft", Blocks: []message.Block{message.File{Name: "INC-1-postmortem.md", Text: text}}}, "k1", "")
+	ok(t, err)
+	thread := fake.Thread(ops, ref.Message)
+	if len(thread) != 2 || len(thread[1].Files) != 1 || thread[1].Files[0].Name != "INC-1-postmortem.md" || string(thread[1].Files[0].Content) != text {
+		t.Fatalf("%d messages in the thread", len(thread))
+	}
+	if !strings.Contains(thread[0].Text(), "INC-1-postmortem.md") {
+		t.Error(thread[0].Text())
+	}
+}
+
 func TestAMessageIsNeverDoubled(t *testing.T) {
 	ctx := context.Background()
 	count := func(fake *slackfake.Server) (n int) {

@@ -47,6 +47,8 @@ func fallback(m message.Message) string {
 			line(morePlain(more))
 		case message.Image:
 			line(block.Alt)
+		case message.File:
+			line(block.Name)
 		}
 	}
 	line(m.Footer)

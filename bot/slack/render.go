@@ -39,6 +39,7 @@ type rendered struct {
 	Text   string        `json:"text"`
 	Blocks []slack.Block `json:"blocks"`
 	images []message.Image
+	files  []message.File
 }
 
 // render turns a message into blocks. Plain strings go into plain_text and rich_text, which Slack shows as they are,
@@ -47,6 +48,14 @@ type rendered struct {
 func render(m message.Message) rendered {
 	r := rendered{Text: escape(fallback(m))}
 	b := builder{room: maxMessage, left: maxBlocks}
+	if len(m.Mention) > 0 {
+		var who []slack.RichTextSectionElement
+		for _, id := range m.Mention {
+			who = append(who, slack.NewRichTextSectionUserElement(id, nil), text(" "))
+			r.Text = "<@" + id + "> " + r.Text
+		}
+		b.add(richText(section(who...))...)
+	}
 	b.add(title(m)...)
 	if m.Context != "" {
 		b.add(small(m.Context))
@@ -83,6 +92,8 @@ func render(m message.Message) rendered {
 			continue
 		case message.Image:
 			r.images = append(r.images, block)
+		case message.File:
+			r.files = append(r.files, block)
 		}
 		if !b.content(block) {
 			skipped++
@@ -160,6 +171,8 @@ func lay(block message.Block, room int) []slack.Block {
 	case message.Image:
 		// The picture itself is uploaded beneath the message; its figures stand here, where they can be read aloud.
 		return richText(section(text(layout.Cut("📈 "+block.Alt, room))))
+	case message.File:
+		return richText(section(text(layout.Cut("📄 "+layout.OneLine(block.Name), room))))
 	}
 	return nil
 }

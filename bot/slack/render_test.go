@@ -41,6 +41,7 @@ func cards() map[string]message.Message {
 		rows = append(rows, []string{n, n})
 	}
 	return map[string]message.Message{
+		"mention": {Title: "Mia is on call: [high] INC-214: <!channel> is failing", Mention: []string{"U0MIA"}},
 		"incident": {
 			Tone: message.Incident, Title: "checkout is failing — prod-eu / shop", Context: "INC-214 · Incident · 6 min",
 			Blocks: []message.Block{

@@ -145,12 +145,12 @@ func (r *responder) postOnce(ctx context.Context, m message.Message) error {
 	return err
 }
 
-// editOver makes the placeholder the answer, and adds its pictures.
+// editOver makes the placeholder the answer, and adds its pictures and files.
 func (s *Slack) editOver(ctx context.Context, ref bot.Ref, m message.Message) error {
 	if err := s.Edit(ctx, ref, m); err != nil {
 		return err
 	}
-	s.upload(ctx, ref, render(m).images)
+	s.upload(ctx, ref, render(m))
 	return nil
 }
 

@@ -152,6 +152,9 @@ func (s *sheet) block(block message.Block) {
 		if x.Truncated {
 			s.line(dim, "… cut: ask for less to see the rest")
 		}
+	case message.File: // a terminal takes no files
+		s.heading(x.Name)
+		s.hang("", strings.TrimRight(clean(x.Text), "\n"), "", "  ")
 	case message.List:
 		s.heading(x.Heading)
 		for _, item := range x.Items {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"io"
+	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -79,7 +81,7 @@ func (w *Web) incident(r *http.Request, v visitor) (string, any, error) {
 	now := w.cfg.Now()
 	body := incidentBody{incidentLine: w.line(i, p), Explain: w.answer(res, scope{cluster: i.Cluster}), Missing: res.Missing}
 	if i.SilencedTill.After(now) {
-		body.Quiet = p.Sprintf("%s is quiet until %s.", i.ID, i.SilencedTill.UTC().Format("15:04 MST"))
+		body.Quiet = p.Sprintf("%s is quiet until %s, or at once if it gets worse.", i.ID, i.SilencedTill.UTC().Format("15:04 MST"))
 	}
 	// The page draws these itself.
 	body.Explain.Tables, body.Explain.Texts = nil, nil
@@ -122,6 +124,26 @@ func (w *Web) incident(r *http.Request, v visitor) (string, any, error) {
 		body.Kubectl += " describe " + c.Short()
 	}
 	return i.ID + " " + i.Title, body, nil
+}
+
+// postMortem serves the draft of an incident's post-mortem as a file.
+func (w *Web) postMortem(rw http.ResponseWriter, r *http.Request, v visitor) {
+	res, err := w.call(r, v, "postmortem", map[string]any{"id": r.PathValue("id")})
+	var problem *tools.Problem
+	switch {
+	case errors.As(err, &problem):
+		w.missing(rw, r, v, problem)
+	case err != nil:
+		w.fail(rw, r, err)
+	case len(res.Files) != 1:
+		w.fail(rw, r, errors.New("the tool postmortem gives no file"))
+	default:
+		rw.Header().Set("Content-Type", "text/markdown; charset=utf-8")
+		rw.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": res.Files[0].Name}))
+		if _, err := io.WriteString(rw, res.Files[0].Body); err != nil {
+			w.log.Debug("file not written", "err", err)
+		}
+	}
 }
 
 // propagation draws the entities of an incident: the cause on top, beneath it whoever depends on it, each with its risk

@@ -46,6 +46,7 @@ func labelsOf(p words) map[string]string {
 		"Earlier":                       p.Sprintf("Earlier"),
 		"Nothing is open.":              p.Sprintf("Nothing is open."),
 		"Figures":                       p.Sprintf("Figures"),
+		"Post-mortem":                   p.Sprintf("Post-mortem"),
 		"Open the thread":               p.Sprintf("Open the thread"),
 		"What hurts what":               p.Sprintf("What hurts what"),
 		"graph.explained":               p.Sprintf("The cause is on top; risk falls along the arrows to who depends on it. On an arrow: share × what is passed on."),

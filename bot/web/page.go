@@ -135,9 +135,7 @@ func (w *Web) show(rw http.ResponseWriter, r *http.Request, v visitor, p page) {
 	var notFound *tools.Problem
 	switch {
 	case errors.As(err, &notFound):
-		w.refuse(rw, r, http.StatusNotFound, problem{
-			visitor: &v, title: func(words) string { return notFound.Sentence }, remedy: func(words) string { return notFound.Remedy },
-		})
+		w.missing(rw, r, v, notFound)
 		return
 	case err != nil:
 		w.fail(rw, r, err)
@@ -146,6 +144,13 @@ func (w *Web) show(rw http.ResponseWriter, r *http.Request, v visitor, p page) {
 	f := w.frame(v.lang, title, &v)
 	f.Live, f.Body, f.Menu = true, body, w.menu(r, v, p.name)
 	w.render(rw, r, http.StatusOK, p.name, f)
+}
+
+// missing says that what a visitor asked for is not there.
+func (w *Web) missing(rw http.ResponseWriter, r *http.Request, v visitor, p *tools.Problem) {
+	w.refuse(rw, r, http.StatusNotFound, problem{
+		visitor: &v, title: func(words) string { return p.Sentence }, remedy: func(words) string { return p.Remedy },
+	})
 }
 
 // menu leads to the other pages, and keeps the cluster that is looked at.

@@ -75,6 +75,9 @@ func (w *Web) answer(res *tools.Result, s scope) answer {
 			a.Texts = append(a.Texts, t)
 		}
 	}
+	for _, f := range res.Files {
+		a.Texts = append(a.Texts, tools.Text{Heading: f.Name, Body: f.Body})
+	}
 	for _, l := range res.Lists {
 		if items := strings.Split(strings.TrimSpace(l.Body), "\n"); items[0] != "" {
 			a.Lists = append(a.Lists, list{l.Heading, items})

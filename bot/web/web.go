@@ -176,6 +176,7 @@ func (w *Web) Handler() http.Handler {
 	mux.HandleFunc("POST /login", w.login)
 	mux.HandleFunc("POST /leave", w.leave)
 	mux.Handle("GET /live", w.inside(people.Viewer, w.live))
+	mux.Handle("GET /incident/{id}/postmortem.md", w.inside(people.Viewer, w.postMortem))
 	for _, p := range pages {
 		mux.Handle("GET "+p.pattern, w.inside(p.role, func(rw http.ResponseWriter, r *http.Request, v visitor) { w.show(rw, r, v, p) }))
 	}

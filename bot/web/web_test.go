@@ -27,6 +27,7 @@ import (
 	"github.com/bukahou/atlhyper/bot/web"
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/storage"
 	"github.com/bukahou/atlhyper/tools"
@@ -38,6 +39,7 @@ var night = time.Date(2026, 3, 3, 2, 45, 0, 0, time.UTC)
 type house struct {
 	t      testing.TB
 	e      *engine.Engine
+	db     *storage.DB
 	w      *web.Web
 	server *httptest.Server
 	now    atomic.Int64 // seconds since night, of links and sessions
@@ -51,6 +53,7 @@ func newHouse(t testing.TB, clusters map[string][]*report.Resource, change ...fu
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.db = db
 	if h.e, err = engine.New(t.Context(), engine.Config{Store: db, Now: clock, Admins: []string{"slack:ken"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +195,7 @@ var everyPage = []string{
 
 func TestNobodyIsLetInWithoutASession(t *testing.T) {
 	g := small(t).guest()
-	for _, path := range append(slices.Clone(everyPage), "/audit", "/live", "/incident/INC-1", "/nothing", "/healthz", "/debug/pprof/", "/static/none.css") {
+	for _, path := range append(slices.Clone(everyPage), "/audit", "/live", "/incident/INC-1", "/incident/INC-1/postmortem.md", "/nothing", "/healthz", "/debug/pprof/", "/static/none.css") {
 		if r := g.get(path); r.StatusCode != http.StatusUnauthorized || strings.Contains(r.body, "Running") {
 			t.Errorf("%s: %s", path, r.Status)
 		}
@@ -646,5 +649,28 @@ func BenchmarkOverview(b *testing.B) {
 			}
 			b.ReportMetric(float64(wire)/1000, "KB/page")
 		})
+	}
+}
+
+func TestAPostMortemIsAFileToKeep(t *testing.T) {
+	h := small(t)
+	i := &incident.Incident{
+		ID: "INC-1", Cluster: "prod", Namespace: "shop", Title: "cart keeps crashing", Stage: incident.StageResolved, Severity: incident.SeverityHigh,
+		OpenedAt: night, ResolvedAt: night.Add(time.Minute), ClosedAt: night.Add(time.Minute),
+	}
+	if err := h.db.SaveIncidents(t.Context(), []*incident.Incident{i}, nil); err != nil {
+		t.Fatal(err)
+	}
+	g := h.as("slack:mia")
+	if r := g.get("/incident/INC-1"); !strings.Contains(r.body, `href="/incident/INC-1/postmortem.md"`) {
+		t.Errorf("%s: the incident's page does not lead to it", r.Status)
+	}
+	r := g.get("/incident/INC-1/postmortem.md")
+	if r.StatusCode != http.StatusOK || !strings.HasPrefix(r.body, "# Post-mortem (draft): cart keeps crashing\n") ||
+		r.Header.Get("Content-Type") != "text/markdown; charset=utf-8" || r.Header.Get("Content-Disposition") != "attachment; filename=INC-1-postmortem.md" {
+		t.Errorf("%s %v\n%s", r.Status, r.Header, r.body)
+	}
+	if r := g.get("/incident/INC-404/postmortem.md"); r.StatusCode != http.StatusNotFound {
+		t.Errorf("of an unknown incident: %s", r.Status)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bukahou/atlhyper/agent/command"
+	"github.com/bukahou/atlhyper/bot/notify"
 )
 
 var update = flag.Bool("update", false, "write the manifests anew")
@@ -197,6 +198,43 @@ func TestEachVerbBringsItsOwnRightsAndNoOthers(t *testing.T) {
 		if strings.Contains(r, "configmaps") || strings.Contains(r, "pods/log") || strings.Contains(r, "routes") {
 			t.Errorf("switched off, and the agent may %s", r)
 		}
+	}
+}
+
+func TestRoutesAreMountedWhereTheEngineReadsThem(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/guide/notifications.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(guide), "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(values, []byte("engine:\n  enabled: true\n  routes:\n    "+strings.ReplaceAll(example, "\n", "\n    ")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var text, name string
+	var pod corev1.PodSpec
+	for _, o := range objects(t, render(t, "--values", values)) {
+		switch o.GetKind() {
+		case "ConfigMap":
+			text, name = as[corev1.ConfigMap](t, o).Data["routes.yaml"], o.GetName()
+		case "StatefulSet":
+			raw, _, err := unstructured.NestedMap(o.Object, "spec", "template", "spec")
+			if err != nil {
+				t.Fatal(err)
+			}
+			pod = as[corev1.PodSpec](t, &unstructured.Unstructured{Object: raw})
+		}
+	}
+	if _, err := notify.Parse([]byte(text), func(string) string { return "https://a.example/x" }, os.ReadFile); err != nil {
+		t.Errorf("the engine refuses what is mounted: %v\n%s", err, text)
+	}
+	c := pod.Containers[0]
+	env := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "ATLHYPER_ROUTES" })
+	mount := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "routes" })
+	volume := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == "routes" })
+	if env < 0 || mount < 0 || volume < 0 || c.Env[env].Value != c.VolumeMounts[mount].MountPath+"/routes.yaml" || pod.Volumes[volume].ConfigMap.Name != name {
+		t.Errorf("%+v\n%+v\n%+v of %s", c.Env, c.VolumeMounts, pod.Volumes, name)
 	}
 }
 

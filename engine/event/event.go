@@ -16,6 +16,7 @@ const (
 	IncidentOpened   Type = "incident.opened"   // a record was made and its thread is to be opened
 	IncidentChanged  Type = "incident.changed"  // stage, state, severity, root cause or members changed
 	IncidentMerged   Type = "incident.merged"   // Note names the record that took this one in
+	SilenceEnd       Type = "silence.end"       // an incident outgrew its silence; Data is a SilenceEnded
 	ProposalMade     Type = "proposal.made"     // a write waits for a decision
 	ProposalChanged  Type = "proposal.changed"  // approved, rejected, expired, running, done, verified
 	GlassBroken      Type = "glass.broken"      // an admin approved alone what needs another operator; Note says why
@@ -35,4 +36,14 @@ type Event struct {
 	Proposal string          `json:"proposal,omitempty"`
 	Note     string          `json:"note,omitempty"` // one sentence for a person, in English
 	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+// SilenceEnded is the Data of SilenceEnd.
+type SilenceEnded struct {
+	By   string `json:"by"`             // name of who asked for it
+	ID   string `json:"id"`             // and their id: "slack:U123"
+	Lang string `json:"lang,omitempty"` // in which they asked
+	Why  string `json:"why"`            // stage, severity, risk; "" when it has eased since
+	From string `json:"from,omitempty"` // severity or risk when they asked
+	To   string `json:"to,omitempty"`   // and now
 }

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -38,6 +39,19 @@ func silenced(till time.Time, by, reason string) string {
 		return "the silence is over"
 	}
 	return by + " ended the silence"
+}
+
+// Wake ends the silence of a record that outgrew it. told says the same in English; ended, what whoever tells it in another
+// language needs.
+func (k *Keeper) Wake(ctx context.Context, id, told string, ended event.SilenceEnded, now time.Time) error {
+	data, err := json.Marshal(ended)
+	if err != nil {
+		return err
+	}
+	return k.save(ctx, id, event.Event{At: now, Type: event.SilenceEnd, Note: told, Data: data}, func(i *Incident) {
+		i.SilencedTill = time.Time{}
+		i.note(now, Entry{Kind: "silenced", Text: told})
+	})
 }
 
 // Note adds a line to the timeline at the entry's time. An entry without a kind is a note.
@@ -82,6 +96,11 @@ func (k *Keeper) FixVerified(ctx context.Context, id, proposal, summary string, 
 // act changes one record, open or not, and saves it with the event that tells of it. When that fails nothing is
 // changed.
 func (k *Keeper) act(ctx context.Context, id string, now time.Time, note string, change func(*Incident)) error {
+	return k.save(ctx, id, event.Event{At: now, Type: event.IncidentChanged, Note: note}, change)
+}
+
+// save is act with an event of its own, whose cluster and incident are filled in.
+func (k *Keeper) save(ctx context.Context, id string, told event.Event, change func(*Incident)) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	i, open := k.open[id]
@@ -100,8 +119,8 @@ func (k *Keeper) act(ctx context.Context, id string, now time.Time, note string,
 	}
 	after := i.clone()
 	change(after)
-	after.UpdatedAt = now
-	told := event.Event{At: now, Type: event.IncidentChanged, Cluster: i.Cluster, Incident: id, Note: note}
+	after.UpdatedAt = told.At
+	told.Cluster, told.Incident = i.Cluster, id
 	if err := k.store.SaveIncidents(ctx, []*Incident{after}, []event.Event{told}); err != nil {
 		return fmt.Errorf("save incident %s: %w", id, err)
 	}

@@ -3,6 +3,7 @@
 package incident
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bukahou/atlhyper/engine/entity"
@@ -58,6 +59,12 @@ func SeverityOf(risk float64) Severity {
 		return SeverityMedium
 	}
 	return SeverityLow
+}
+
+// Above says whether s is more severe than other.
+func (s Severity) Above(other Severity) bool {
+	order := []Severity{SeverityLow, SeverityMedium, SeverityHigh, SeverityCritical}
+	return slices.Index(order, s) > slices.Index(order, other)
 }
 
 // Role is the part that an entity plays in an incident.

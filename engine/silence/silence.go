@@ -41,26 +41,45 @@ type Silence struct {
 	ID      string         `json:"id"`
 	Matcher Matcher        `json:"matcher"`
 	Stage   incident.Stage `json:"stage,omitempty"` // what the incident had reached when it was asked for; none for one to come
-	Till    time.Time      `json:"till"`
-	By      people.Person  `json:"by"`
-	Reason  string         `json:"reason,omitempty"`
-	Created time.Time      `json:"created"`
-	Broken  []string       `json:"broken,omitempty"` // incidents that got worse: it no longer holds for them
+	// Severity and Risk are the incident's when it was asked for; a silence without a Severity goes by the stage alone.
+	Severity incident.Severity `json:"severity,omitempty"`
+	Risk     float64           `json:"risk,omitempty"`
+	Till     time.Time         `json:"till"`
+	By       people.Person     `json:"by"`
+	Lang     string            `json:"lang,omitempty"` // in which By asked, and is told of its end
+	Reason   string            `json:"reason,omitempty"`
+	Created  time.Time         `json:"created"`
+	Broken   []string          `json:"broken,omitempty"` // incidents that got worse: it no longer holds for them
 }
 
-// Worse says whether an incident has become more than what s was asked for: it reached the stage incident, and the
-// silence was made at a lower one.
-func (s Silence) Worse(inc *incident.Incident) bool {
-	return inc.Stage == incident.StageIncident && s.Stage != incident.StageIncident
-}
+// Why is how an incident outgrew a silence.
+type Why string
 
-// Until gives its end as a person is told it: "Quiet until 06:00 UTC, or at once if it becomes an Incident."
-func (s Silence) Until(loc *time.Location) string {
-	text := "Quiet until " + s.Till.In(loc).Format("2006-01-02 15:04 MST")
-	if s.Stage == incident.StageIncident {
-		return text + "."
+// The ways.
+const (
+	ByStage    Why = "stage"
+	BySeverity Why = "severity"
+	ByRisk     Why = "risk"
+)
+
+// leap is by how much the risk must rise over that of the asking: one step of severity. What was asked for while the
+// incident eased is outgrown when it comes back, though its severity, which is that of its peak, never fell.
+const leap = 0.2
+
+// Worse says whether an incident has become more than what s was asked for: it reached the stage incident from a lower
+// one, a higher severity, or a risk that is higher by a whole step.
+func (s Silence) Worse(inc *incident.Incident) (why Why, worse bool) {
+	switch {
+	case inc.Stage == incident.StageIncident && s.Stage != incident.StageIncident:
+		return ByStage, true
+	case s.Severity == "":
+		return "", false
+	case inc.Severity.Above(s.Severity):
+		return BySeverity, true
+	case inc.Risk >= s.Risk+leap:
+		return ByRisk, true
 	}
-	return text + ", or at once if it becomes an Incident."
+	return "", false
 }
 
 // Store keeps silences by id. A change is durable when its method returns nil. Implementations are safe for
@@ -147,30 +166,49 @@ func (d *Desk) List(now time.Time) []Silence {
 	return out
 }
 
-// Matches gives the silence under which an incident is now, the one that ends last. A silence that the incident has
-// outgrown ends for it here, for good: it does not come back when the incident eases. When that cannot be stored the
-// incident is told all the same, and the error says why it may be silenced again after a restart.
-func (d *Desk) Matches(ctx context.Context, inc *incident.Incident, now time.Time) (s Silence, silenced bool, err error) {
+// Match is how an incident stands to the silences.
+type Match struct {
+	Silence  Silence // under which it is, the one that ends last
+	Silenced bool
+	// Ended is the last silence that would hold and that the incident has outgrown, and Why; only when no other holds. Why is
+	// empty when the incident has eased since.
+	Ended *Silence
+	Why   Why
+}
+
+// Matches gives the silence under which an incident is now. A silence that the incident has outgrown ends for it here,
+// for good: it does not come back when the incident eases. When that cannot be stored the incident is told all the same,
+// and the error says why it may be silenced again after a restart.
+func (d *Desk) Matches(ctx context.Context, inc *incident.Incident, now time.Time) (m Match, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var broken []error
+	var failed []error
 	for i := range d.all {
 		c := &d.all[i]
-		if !c.Till.After(now) || !c.Matcher.Matches(inc) || slices.Contains(c.Broken, inc.ID) {
+		if !c.Till.After(now) || !c.Matcher.Matches(inc) {
 			continue
 		}
-		if c.Worse(inc) {
+		broken := slices.Contains(c.Broken, inc.ID)
+		why, worse := c.Worse(inc)
+		if worse && !broken {
+			broken = true
 			c.Broken = append(c.Broken, inc.ID)
 			if err := d.store.PutSilence(ctx, *c); err != nil {
-				broken = append(broken, fmt.Errorf("end silence %s for %s: %w", c.ID, inc.ID, err))
+				failed = append(failed, fmt.Errorf("end silence %s for %s: %w", c.ID, inc.ID, err))
 			}
-			continue
 		}
-		if !silenced || c.Till.After(s.Till) {
-			s, silenced = *c, true
+		switch {
+		case broken:
+			ended := *c
+			m.Ended, m.Why = &ended, why
+		case !m.Silenced || c.Till.After(m.Silence.Till):
+			m.Silence, m.Silenced = *c, true
 		}
 	}
-	return s, silenced, errors.Join(broken...)
+	if m.Silenced {
+		m.Ended, m.Why = nil, ""
+	}
+	return m, errors.Join(failed...)
 }
 
 // Prune forgets silences that are over.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bukahou/atlhyper/engine/entity"
 	"github.com/bukahou/atlhyper/engine/incident"
+	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/engine/silence"
 )
 
@@ -70,20 +71,16 @@ func TestASilenceEndsAtOnceWhenItGetsWorseAndDoesNotComeBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := d.Add(t.Context(), silence.Silence{Matcher: silence.Matcher{Cluster: "prod-eu"}, Stage: incident.StageWarning, Till: now.Add(3 * time.Hour)}, now)
-	if err != nil {
+	if _, err := d.Add(t.Context(), silence.Silence{Matcher: silence.Matcher{Cluster: "prod-eu"}, Stage: incident.StageWarning, Till: now.Add(3 * time.Hour)}, now); err != nil {
 		t.Fatal(err)
-	}
-	if want := "Quiet until 2026-11-05 06:00 UTC, or at once if it becomes an Incident."; s.Until(time.UTC) != want {
-		t.Errorf("told as %q", s.Until(time.UTC))
 	}
 	quiet := func(d *silence.Desk, inc *incident.Incident, at time.Time) bool {
 		t.Helper()
-		_, ok, err := d.Matches(t.Context(), inc, at)
+		m, err := d.Matches(t.Context(), inc, at)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ok
+		return m.Silenced
 	}
 	if !quiet(d, failing(incident.StageWarning), now) {
 		t.Error("told during the silence")
@@ -122,8 +119,8 @@ func TestASilenceMadeAtAnIncidentHoldsThroughIt(t *testing.T) {
 	}, now); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, _ := d.Matches(t.Context(), failing(incident.StageIncident), now); !ok {
-		t.Error("told during the silence")
+	if m, err := d.Matches(t.Context(), failing(incident.StageIncident), now); err != nil || !m.Silenced {
+		t.Errorf("told during the silence: %v", err)
 	}
 }
 
@@ -173,5 +170,57 @@ func TestEndAndPrune(t *testing.T) {
 	}
 	if len(store) != 1 || len(d.List(now)) != 1 {
 		t.Errorf("kept %v", store)
+	}
+}
+
+func TestWhatOutgrowsASilence(t *testing.T) {
+	asked := silence.Silence{Stage: incident.StageIncident, Severity: incident.SeverityMedium, Risk: 0.45}
+	for name, c := range map[string]struct {
+		silence silence.Silence
+		now     incident.Incident
+		want    silence.Why
+	}{
+		"nothing new":                          {asked, incident.Incident{Stage: incident.StageIncident, Severity: incident.SeverityMedium, Risk: 0.5}, ""},
+		"it eases":                             {asked, incident.Incident{Stage: incident.StageRecovering, Severity: incident.SeverityMedium, Risk: 0.1}, ""},
+		"a higher severity":                    {asked, incident.Incident{Stage: incident.StageIncident, Severity: incident.SeverityHigh, Risk: 0.6}, silence.BySeverity},
+		"a risk just below a step":             {asked, incident.Incident{Stage: incident.StageIncident, Severity: incident.SeverityMedium, Risk: 0.64}, ""},
+		"the stage comes before the rest":      {silence.Silence{Stage: incident.StageWarning, Severity: incident.SeverityMedium, Risk: 0.45}, incident.Incident{Stage: incident.StageIncident, Severity: incident.SeverityHigh, Risk: 0.7}, silence.ByStage},
+		"it comes back after it had eased":     {silence.Silence{Stage: incident.StageIncident, Severity: incident.SeverityCritical, Risk: 0.1}, incident.Incident{Stage: incident.StageIncident, Severity: incident.SeverityCritical, Risk: 0.5}, silence.ByRisk},
+		"one that was asked for by stage only": {silence.Silence{Stage: incident.StageIncident}, incident.Incident{Stage: incident.StageIncident, Severity: incident.SeverityCritical, Risk: 1}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if why, worse := c.silence.Worse(&c.now); why != c.want || worse != (c.want != "") {
+				t.Errorf("%q, %v", why, worse)
+			}
+		})
+	}
+}
+
+func TestWhatEndedIsToldUntilAnotherHolds(t *testing.T) {
+	d, err := silence.New(t.Context(), memory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(by string, severity incident.Severity) {
+		t.Helper()
+		if _, err := d.Add(t.Context(), silence.Silence{
+			Matcher: silence.Matcher{Cluster: "prod-eu", Incident: "INC-1"}, Stage: incident.StageIncident, Severity: severity, Risk: 0.45,
+			Till: now.Add(time.Hour), By: people.Person{Name: by},
+		}, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("Mia", incident.SeverityMedium)
+	worse := failing(incident.StageIncident)
+	worse.Severity, worse.Risk = incident.SeverityHigh, 0.61
+	for range 2 { // also when the first could not be passed on
+		m, err := d.Matches(t.Context(), worse, now)
+		if err != nil || m.Silenced || m.Ended == nil || m.Ended.By.Name != "Mia" || m.Why != silence.BySeverity {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+	add("Ken", incident.SeverityHigh)
+	if m, err := d.Matches(t.Context(), worse, now); err != nil || !m.Silenced || m.Silence.By.Name != "Ken" || m.Ended != nil {
+		t.Errorf("%+v, %v", m, err)
 	}
 }

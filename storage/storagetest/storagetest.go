@@ -11,6 +11,7 @@ import (
 
 	"github.com/bukahou/atlhyper/bot"
 	"github.com/bukahou/atlhyper/bot/assistant"
+	"github.com/bukahou/atlhyper/bot/notify"
 	"github.com/bukahou/atlhyper/bot/web/visit"
 	"github.com/bukahou/atlhyper/engine/audit"
 	"github.com/bukahou/atlhyper/engine/command"
@@ -33,6 +34,7 @@ type Store interface {
 	slo.Store
 	bot.Store
 	visit.Store
+	notify.Store
 	AppendEvents(ctx context.Context, events ...event.Event) error
 	AddCluster(ctx context.Context, name string) (token string, err error)
 	RotateCluster(ctx context.Context, name string) (token string, err error)
@@ -73,6 +75,8 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"refs and topics", refs},
 		{"inbound ids, memory and choices", conversation},
 		{"tokens are counted by day and by whom", tokens},
+		{"what was told of an incident is stored with what tells it", notices},
+		{"a schedule's run is stored with its report", runs},
 		{"a link to the page works once, a session until it ends", visits},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })

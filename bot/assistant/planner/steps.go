@@ -207,6 +207,15 @@ func (q question) steps(what string) []step {
 		return one("similar", q.about())
 	case "timeline":
 		return one("timeline", q.about())
+	case "postmortem":
+		return one("postmortem", q.about())
+	case "oncall":
+		if q.has("tomorrow") || q.holds("明天", "明日") {
+			return one("oncall", map[string]any{"when": "tomorrow"})
+		}
+		return one("oncall", map[string]any{})
+	case "silences":
+		return one("silences", q.wide())
 	case "past":
 		if m.Since != "" || q.has("night", "earlier") || q.holds("昨晚", "昨夜") {
 			since := m.Since

@@ -165,6 +165,8 @@ func richText(o map[string]any) string {
 	switch str(o, "type") {
 	case "text":
 		return str(o, "text")
+	case "user":
+		return "<@" + str(o, "user_id") + ">"
 	case "link":
 		if t := str(o, "text"); t != "" {
 			return t
