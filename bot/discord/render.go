@@ -54,6 +54,7 @@ var colours = map[message.Tone]int{
 // render turns a message into Discord's form. Plain strings are escaped, so that a pod called *x* or @everyone keeps
 // its name; that it pings nobody is also said in allowed_mentions. What does not fit is cut, and says so.
 func render(m message.Message) rendered {
+	m = message.Legible(m)
 	r := rendered{Embeds: []*discordgo.MessageEmbed{}, Components: []discordgo.MessageComponent{}}
 	title := layout.OneLine(m.Title)
 	if title != "" {

@@ -45,33 +45,37 @@ type rendered struct {
 // so that a pod called <!channel> or *x* keeps its name and pings nobody. What does not fit is cut, and says so; the
 // title, the buttons and the footer always fit, because they are what a person acts on.
 func render(m message.Message) rendered {
+	m = message.Legible(m)
 	r := rendered{Text: escape(fallback(m))}
 	b := builder{room: maxMessage, left: maxBlocks}
 	b.add(title(m)...)
 	if m.Context != "" {
 		b.add(small(m.Context))
 	}
-	tail := builder{room: maxMessage, left: maxBlocks}
+	const note = 200 // for "+N more parts"
+	tail := builder{room: b.room - note, left: b.left - 1}
 	if m.Footer != "" {
 		tail.add(small(m.Footer))
 	}
 	// Rows of buttons keep their place among the blocks, so what they need is set aside before the rest is laid out.
 	rows := map[int]slack.Block{}
 	for i, block := range m.Blocks {
-		var row slack.Block
-		switch block := block.(type) {
-		case message.Actions:
-			row = buttons(i, block)
-		case message.Select:
-			row = list(i, block)
-		}
-		if row != nil && tail.add(row) {
-			rows[i] = row
+		if a, ok := block.(message.Actions); ok {
+			if row := buttons(i, a); row != nil && tail.add(row) {
+				rows[i] = row
+			}
 		}
 	}
-	const note = 200 // for "+N more parts"
-	b.room -= maxMessage - tail.room + note
-	b.left -= maxBlocks - tail.left + 1
+	for i, block := range m.Blocks { // lists take what the buttons leave
+		s, ok := block.(message.Select)
+		for n := min(len(s.Options), maxOptions); ok && n > 0; n = n * 3 / 4 {
+			if row := list(i, s, n); tail.add(row) {
+				rows[i] = row
+				break
+			}
+		}
+	}
+	b.room, b.left = tail.room, tail.left
 
 	skipped := 0
 	for i, block := range m.Blocks {
@@ -203,18 +207,15 @@ func buttons(block int, a message.Actions) slack.Block {
 	return slack.NewActionBlock("", elements...)
 }
 
-// list is a menu of which one is chosen. What Slack's menus cannot hold is said in its placeholder.
-func list(block int, s message.Select) slack.Block {
+// list is a menu of the first n options, of which one is chosen. That there are more is said in its placeholder.
+func list(block int, s message.Select, n int) slack.Block {
 	var options []*slack.OptionBlockObject
-	for _, o := range s.Options[:min(len(s.Options), maxOptions)] {
+	for _, o := range s.Options[:n] {
 		label := layout.OneLine(o.Label)
 		if label == "" {
 			label = "…"
 		}
 		options = append(options, slack.NewOptionBlockObject(o.Action+actionMark+o.Subject, plain(layout.Cut(label, maxLabel)), nil))
-	}
-	if len(options) == 0 {
-		return nil
 	}
 	id := selectAction + actionMark + strconv.Itoa(block)
 	placeholder := plain(layout.Placeholder(s, len(options), maxHeader))
