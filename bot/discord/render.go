@@ -42,6 +42,7 @@ type rendered struct {
 	Embeds     []*discordgo.MessageEmbed    `json:"embeds"`
 	Components []discordgo.MessageComponent `json:"components"`
 	images     []message.Image
+	whole      []message.Code // what had to be cut: it goes along as files
 }
 
 // colours stand beside the marks, never instead of them.
@@ -85,6 +86,9 @@ func render(m message.Message) rendered {
 		part := lay(block, room)
 		if part == "" {
 			continue
+		}
+		if c, ok := block.(message.Code); ok && (layout.Runes(part) > room || !strings.Contains(part, fence(strings.TrimRight(c.Text, "\n")))) {
+			r.whole = append(r.whole, c)
 		}
 		if layout.Runes(part) > room {
 			skipped++
@@ -248,12 +252,17 @@ func rowsIn(blocks []message.Block) int {
 	return n
 }
 
-// files are the message's pictures, made anew for each try, because a reader is read once.
+// files are the message's pictures, and texts that had to be cut, made anew for each try, because a reader is read once.
 func (r rendered) files() []*discordgo.File {
 	var out []*discordgo.File
 	for i, image := range r.images {
 		if len(image.PNG) > 0 && len(out) < 10 {
 			out = append(out, &discordgo.File{Name: fileName(i), ContentType: "image/png", Reader: bytes.NewReader(image.PNG)})
+		}
+	}
+	for i, code := range r.whole {
+		if len(out) < 10 {
+			out = append(out, &discordgo.File{Name: fmt.Sprintf("whole-%d.txt", i+1), ContentType: "text/plain; charset=utf-8", Reader: strings.NewReader(code.Text)})
 		}
 	}
 	return out

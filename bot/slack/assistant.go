@@ -163,7 +163,7 @@ func (r *responder) stream(ctx context.Context, m message.Message) error {
 		}
 		return fmt.Errorf("%w: %w", errNotStreamed, err)
 	}
-	r.s.upload(ctx, refTo(r.in.Place, ts), x.images)
+	r.s.upload(ctx, refTo(r.in.Place, ts), x)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func (s *Slack) post(ctx context.Context, p bot.Place, m message.Message, key st
 	ref := refTo(p, ts)
 	s.sent.delivered(p, ref, key)
 	s.threads.join(bot.Place{Surface: "slack", Channel: ref.Channel, Thread: ref.Thread})
-	s.upload(ctx, ref, r.images)
+	s.upload(ctx, ref, r)
 	return ref, nil
 }
 
@@ -105,30 +106,34 @@ func (r rendered) options(blocks bool) []slack.MsgOption {
 	return o
 }
 
-// upload puts pictures into the thread of a message. A failure is only logged: the message is delivered and holds the
-// same figures, and an error here would make the outbox deliver it twice.
-func (s *Slack) upload(ctx context.Context, ref bot.Ref, images []message.Image) {
+// upload puts pictures, and texts that had to be cut, into the thread of a message. A failure is only logged: the message
+// is delivered and holds the same figures, and an error here would make the outbox deliver it twice.
+func (s *Slack) upload(ctx context.Context, ref bot.Ref, r rendered) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	for _, image := range images {
-		if len(image.PNG) == 0 {
-			continue
+	thread := ref.Thread
+	if isDirect(ref.Channel) && thread == ref.Message {
+		thread = "" // a direct message is not made a thread for a picture
+	}
+	var files []slack.UploadFileParameters
+	for _, image := range r.images {
+		if len(image.PNG) > 0 {
+			files = append(files, slack.UploadFileParameters{
+				Reader: bytes.NewReader(image.PNG), FileSize: len(image.PNG),
+				Filename: fileName(image.Name), Title: layout.OneLine(image.Name), AltTxt: layout.Cut(image.Alt, 1000),
+			})
 		}
-		thread := ref.Thread
-		if isDirect(ref.Channel) && thread == ref.Message {
-			thread = "" // a direct message is not made a thread for a picture
-		}
-		_, err := s.api.UploadFileContext(ctx, slack.UploadFileParameters{
-			Reader:          bytes.NewReader(image.PNG),
-			FileSize:        len(image.PNG),
-			Filename:        fileName(image.Name),
-			Title:           layout.OneLine(image.Name),
-			AltTxt:          layout.Cut(image.Alt, 1000),
-			Channel:         ref.Channel,
-			ThreadTimestamp: thread,
+	}
+	for _, code := range r.whole {
+		title := orElse(layout.Cut(layout.OneLine(code.Heading), maxHeader), "text")
+		files = append(files, slack.UploadFileParameters{
+			Reader: strings.NewReader(code.Text), FileSize: len(code.Text), Filename: "whole.txt", Title: title,
 		})
-		if err != nil {
-			s.log.Warn("cannot upload a picture", "name", image.Name, "channel", ref.Channel, "err", err)
+	}
+	for _, f := range files {
+		f.Channel, f.ThreadTimestamp = ref.Channel, thread
+		if _, err := s.api.UploadFileContext(ctx, f); err != nil {
+			s.log.Warn("cannot upload a file", "name", f.Title, "channel", ref.Channel, "err", err)
 		}
 	}
 }

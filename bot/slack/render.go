@@ -39,6 +39,7 @@ type rendered struct {
 	Text   string        `json:"text"`
 	Blocks []slack.Block `json:"blocks"`
 	images []message.Image
+	whole  []message.Code // what had to be cut: it goes along as files
 }
 
 // render turns a message into blocks. Plain strings go into plain_text and rich_text, which Slack shows as they are,
@@ -88,8 +89,12 @@ func render(m message.Message) rendered {
 		case message.Image:
 			r.images = append(r.images, block)
 		}
-		if !b.content(block) {
+		left := b.content(block)
+		if left == 0 {
 			skipped++
+		}
+		if c, ok := block.(message.Code); ok && layout.Runes(strings.TrimRight(c.Text, "\n")) > left {
+			r.whole = append(r.whole, c)
 		}
 	}
 	if skipped > 0 {
@@ -127,16 +132,17 @@ func (b *builder) add(blocks ...slack.Block) bool {
 // overhead is more than the JSON around one block's text, its heading and its quoting of ordinary text.
 const overhead = 400
 
-// content appends one block of the message, cut to what is left. It says false when nothing useful of it fits.
-func (b *builder) content(block message.Block) bool {
+// content appends one block of the message, cut to what is left. It gives within how many characters of text it was laid
+// out, 0 when nothing useful of it fits.
+func (b *builder) content(block message.Block) int {
 	for room := min(maxSection, b.room-overhead); room >= 200; room /= 2 {
 		// The loop is for text that needs much quoting: its JSON is longer than its characters. Halving ends it soon.
 		blocks := lay(block, room)
 		if b.add(blocks...) {
-			return true
+			return room
 		}
 	}
-	return false
+	return 0
 }
 
 // lay renders one block within room characters of text.
