@@ -887,3 +887,17 @@ func TestSlacksAssistantsThreadIsTheSameConversation(t *testing.T) {
 	s.do(slackRoom.LookAt(mia, a, "C0OTHER"))
 	until("the incident is not suggested", func() bool { return suggested("Why INC-1: ") })
 }
+
+func TestTheGuideNamesEveryFlow(t *testing.T) {
+	raw, err := os.ReadFile("docs/guide/chat.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for _, f := range flows {
+		want.WriteString("- " + f.name + "\n")
+	}
+	if !strings.Contains(string(raw), "\n"+want.String()) {
+		t.Errorf("docs/guide/chat.md does not list what is tested on every surface:\n%s", want.String())
+	}
+}
