@@ -379,7 +379,7 @@ func TestSlashCommandsAnswerAndRefuseWithTheRemedy(t *testing.T) {
 		{"list pods --cluster prod-eu", `There is no cluster "prod-eu"`},
 		{"logs paymets", "Did you mean payments?"},
 		{"kubectl exec -it payments -- sh", "refused by design"},
-		{"scale payments", "needs REPLICAS"},
+		{"set-image payments", "set-image needs IMAGE"},
 	} {
 		if err := w.Slash(mia, ops, "/atl", c.text); err != nil {
 			t.Fatal(err)

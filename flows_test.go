@@ -62,6 +62,15 @@ type glance struct{ channel, id, text string }
 // flat is a text without its line breaks: where lines end is the surface's business.
 func flat(s string) string { return strings.Join(strings.Fields(s), " ") }
 
+// shows says whether a text shows all the words. One that is longer than a line may be broken anywhere.
+func shows(text string, words []string) bool {
+	squeezed := strings.Join(strings.Fields(text), "")
+	text = flat(text)
+	return !slices.ContainsFunc(words, func(w string) bool {
+		return !strings.Contains(text, w) && (strings.Contains(w, " ") || !strings.Contains(squeezed, w))
+	})
+}
+
 // scene is a screen with the program behind it. The simulated clock stands unless a flow lets it run.
 type scene struct {
 	screen
@@ -100,7 +109,7 @@ func newScene(t *testing.T, s screen) *scene {
 	group.Go(func() error { return w.core.bot.Run(running) })
 	t.Cleanup(func() {
 		cancel()
-		if err := group.Wait(); err != nil {
+		if err := left(group.Wait()); err != nil {
 			t.Errorf("the program ended with %v", err)
 		}
 		w.close()
@@ -135,8 +144,7 @@ func (s *scene) step(name string, run func(s *scene)) bool {
 // find gives the newest message that shows all the words.
 func (s *scene) find(who soul, words []string) (glance, bool) {
 	for _, m := range slices.Backward(s.seen(who)) {
-		text := flat(m.text)
-		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) }) {
+		if shows(m.text, words) {
 			return m, true
 		}
 	}
@@ -472,6 +480,10 @@ var flows = []struct {
 		s.do(s.command(theMia, "audit verify"))
 		s.expect(theMia, "The audit log is whole")
 	}},
+	{"a long text comes whole, as a file where a message cannot hold it", func(s *scene) {
+		s.do(s.command(theMia, "audit export"))
+		s.expect(theMia, "incident.acknowledged", "command.rejected", "role.granted") // its start, its middle and its end
+	}},
 }
 
 func TestEveryFlowRunsOnEverySurface(t *testing.T) {
@@ -529,6 +541,9 @@ func (s slackScreen) seen(who soul) []glance {
 		for _, x := range s.Thread(ops, m.TS) {
 			if x.Only == "" || x.Only == s.user(who) {
 				out = append(out, glance{x.Channel, x.TS, x.Text()})
+				for _, f := range x.Files {
+					out = append(out, glance{x.Channel, x.TS, string(f.Content)})
+				}
 			}
 		}
 	}
@@ -620,6 +635,9 @@ func (s discordScreen) seen(who soul) []glance {
 		for _, x := range under {
 			if x.Only == "" || x.Only == s.user(who) {
 				out = append(out, glance{x.Channel, x.ID, x.Text()})
+				for _, f := range x.Files {
+					out = append(out, glance{x.Channel, x.ID, string(f.Content)})
+				}
 			}
 		}
 	}
@@ -868,4 +886,18 @@ func TestSlacksAssistantsThreadIsTheSameConversation(t *testing.T) {
 	s.becomes(theMia, "INC-1", flowCluster+" / "+s.place, "Likely cause")
 	s.do(slackRoom.LookAt(mia, a, "C0OTHER"))
 	until("the incident is not suggested", func() bool { return suggested("Why INC-1: ") })
+}
+
+func TestTheGuideNamesEveryFlow(t *testing.T) {
+	raw, err := os.ReadFile("docs/guide/chat.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for _, f := range flows {
+		want.WriteString("- " + f.name + "\n")
+	}
+	if !strings.Contains(string(raw), "\n"+want.String()) {
+		t.Errorf("docs/guide/chat.md does not list what is tested on every surface:\n%s", want.String())
+	}
 }

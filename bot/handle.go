@@ -109,6 +109,10 @@ func (b *Bot) failure(err error, in Inbound) *message.Message {
 	var problem *tools.Problem
 	var denied *command.Denied
 	switch {
+	case errors.Is(err, ErrNoPrompt):
+		p := phrase.For(lang(in))
+		m := card.Problem(p.Sprintf("No form could open any more; nothing was changed."), p.Sprintf("Press the button again."))
+		return &m
 	case errors.As(err, &problem):
 		m := card.Problem(problem.Sentence, problem.Remedy)
 		return &m

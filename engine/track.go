@@ -42,8 +42,9 @@ func (e *Engine) Racket(ctx context.Context, i *incident.Incident) (incident.Rac
 
 // QuietCause keeps quiet what has a root cause of a kind: on an entity, in a namespace or in the whole cluster, as m says.
 // Until names the highest stage that it holds for.
-func (e *Engine) QuietCause(ctx context.Context, m silence.Matcher, until incident.Stage, till time.Time, by people.Person, reason string) (silence.Silence, error) {
-	return e.silences.Add(ctx, silence.Silence{Matcher: m, Stage: until, Till: till, By: by, Reason: reason}, e.Now())
+func (e *Engine) QuietCause(
+	ctx context.Context, m silence.Matcher, until incident.Stage, till time.Time, by people.Person, reason, lang string) (silence.Silence, error) {
+	return e.silences.Add(ctx, silence.Silence{Matcher: m, Stage: until, Till: till, By: by, Reason: reason, Lang: lang}, e.Now())
 }
 
 // Silences lists what holds now.

@@ -74,7 +74,7 @@ func TestWhatPeopleCallNoiseProposesItsSilenceAndIsQuietUnderIt(t *testing.T) {
 	}
 	last = judge(last, ken, incident.Noise)
 	m := silence.Matcher{Cluster: r.Cluster, Namespace: r.Namespace, Entity: r.Entity, Kind: r.Kind}
-	if _, err := w.e.QuietCause(t.Context(), m, r.Stage, w.now.Add(7*24*time.Hour), mia, ""); err != nil {
+	if _, err := w.e.QuietCause(t.Context(), m, r.Stage, w.now.Add(7*24*time.Hour), mia, "", "en"); err != nil {
 		t.Fatal(err)
 	}
 	if _, loud := racket(last); loud {

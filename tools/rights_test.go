@@ -288,7 +288,7 @@ func (s *simulated) waiting(t *testing.T, names map[string]string, n int) string
 func (s *simulated) hushed(t *testing.T, ns string) string {
 	t.Helper()
 	m := silence.Matcher{Cluster: "prod", Namespace: ns, Kind: "OOMKilled"}
-	made, err := s.e.QuietCause(t.Context(), m, incident.StageNone, s.e.Now().Add(time.Hour), mia, "")
+	made, err := s.e.QuietCause(t.Context(), m, incident.StageNone, s.e.Now().Add(time.Hour), mia, "", "en")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -197,7 +197,7 @@ func silenceCauseTool(e *engine.Engine) (Tool, error) {
 		if a.Incidents {
 			until = incident.StageIncident
 		}
-		made, err := e.QuietCause(ctx, m, until, e.Now().Add(span), caller.Person, caller.Question)
+		made, err := e.QuietCause(ctx, m, until, e.Now().Add(span), caller.Person, caller.Question, caller.Lang)
 		if err != nil {
 			return nil, err
 		}

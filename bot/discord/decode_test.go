@@ -56,6 +56,8 @@ func FuzzDecodeMessage(f *testing.F) {
 
 func FuzzDecodeInteraction(f *testing.F) {
 	f.Add([]byte(`{"id":"1","token":"t","type":2,"channel_id":"2","guild_id":"4","member":{"roles":["5"],"user":{"id":"3"}},"data":{"name":"atl","options":[{"name":"text","value":"hi"}]}}`))
+	f.Add([]byte(`{"id":"1","token":"t","type":4,"channel_id":"2","user":{"id":"3"},"data":{"name":"atl","options":[{"name":"cluster","value":"pr","focused":true},{"name":"namespace","value":7}]}}`))
+	f.Add([]byte(`{"id":"1","token":"t","type":3,"channel_id":"2","user":{"id":"3"},"data":{"custom_id":"select|0","values":["choice|c1"]}}`))
 	f.Add([]byte(`{"id":"1","token":"t","type":3,"channel_id":"2","user":{"id":"3"},"message":{"id":"7","flags":32},"data":{"custom_id":"a|b"}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if h, err := decodeInteraction(payload); err == nil && h != nil {

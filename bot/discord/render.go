@@ -43,6 +43,7 @@ type rendered struct {
 	Components []discordgo.MessageComponent `json:"components"`
 	images     []message.Image
 	documents  []message.File
+	whole      []message.Code // what had to be cut: it goes along as files
 }
 
 // colours stand beside the marks, never instead of them.
@@ -55,6 +56,7 @@ var colours = map[message.Tone]int{
 // render turns a message into Discord's form. Plain strings are escaped, so that a pod called *x* or @everyone keeps
 // its name; that it pings nobody is also said in allowed_mentions. What does not fit is cut, and says so.
 func render(m message.Message) rendered {
+	m = message.Legible(m)
 	r := rendered{Embeds: []*discordgo.MessageEmbed{}, Components: []discordgo.MessageComponent{}}
 	title := layout.OneLine(m.Title)
 	if title != "" {
@@ -91,6 +93,9 @@ func render(m message.Message) rendered {
 		part := lay(block, room)
 		if part == "" {
 			continue
+		}
+		if c, ok := block.(message.Code); ok && (layout.Runes(part) > room || !strings.Contains(part, fence(strings.TrimRight(c.Text, "\n")))) {
+			r.whole = append(r.whole, c)
 		}
 		if layout.Runes(part) > room {
 			skipped++
@@ -256,7 +261,8 @@ func rowsIn(blocks []message.Block) int {
 	return n
 }
 
-// files are the message's pictures and documents, made anew for each try, because a reader is read once.
+// files are the message's pictures, its documents, and texts that had to be cut, made anew for each try, because a reader
+// is read once.
 func (r rendered) files() []*discordgo.File {
 	var out []*discordgo.File
 	for i, image := range r.images {
@@ -267,6 +273,11 @@ func (r rendered) files() []*discordgo.File {
 	for _, d := range r.documents {
 		if d.Text != "" && len(out) < 10 {
 			out = append(out, &discordgo.File{Name: layout.OneLine(d.Name), ContentType: "text/markdown; charset=utf-8", Reader: strings.NewReader(d.Text)})
+		}
+	}
+	for i, code := range r.whole {
+		if len(out) < 10 {
+			out = append(out, &discordgo.File{Name: fmt.Sprintf("whole-%d.txt", i+1), ContentType: "text/plain; charset=utf-8", Reader: strings.NewReader(code.Text)})
 		}
 	}
 	return out

@@ -231,3 +231,18 @@ func TestEveryMessageIsAcceptedByDiscord(t *testing.T) {
 		}
 	})
 }
+
+func TestATextThatIsCutGoesAlongWhole(t *testing.T) {
+	t.Parallel()
+	logs := strings.Repeat("2026-03-03T02:51:20Z ERROR *x* cannot reach payments-db\n", 300)
+	got := shown(t, message.Message{Title: "logs", Blocks: []message.Block{
+		message.Code{Heading: "The last lines", Text: logs}, message.Code{Heading: "short", Text: "all ``` of it"}, message.Code{Heading: "no room left", Text: logs + "end"},
+	}})
+	var names []string
+	for _, f := range got.Files {
+		names = append(names, f.Name)
+	}
+	if len(got.Files) < 2 || string(got.Files[0].Content) != logs || string(got.Files[len(got.Files)-1].Content) != logs+"end" {
+		t.Errorf("files %v", names)
+	}
+}

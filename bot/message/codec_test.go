@@ -147,3 +147,19 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+func TestALegibleMessageHoldsNothingThatDisguises(t *testing.T) {
+	bad := "a\u202eb\u2066c\x1bd\ufeffe\u200ff\n\tg"
+	const want = "abcdef\n\tg"
+	m := Legible(Message{Tone: Alert, Title: bad, Context: bad, Footer: bad, Private: true, Gist: bad, Blocks: []Block{
+		Paragraph{bad, bad}, Markdown{bad}, Facts{bad, []Fact{{bad, bad}}}, Table{bad, []string{bad}, [][]string{{bad}}, 3}, Code{bad, bad, true},
+		List{bad, []string{bad}, 2}, Image{bad, []byte{1}, bad, bad}, Actions{[]Button{{bad, "a", "s", Danger}}}, Select{bad, []Button{{bad, "a", "s", Default}}},
+	}})
+	clean := Message{Tone: Alert, Title: want, Context: want, Footer: want, Private: true, Gist: bad, Blocks: []Block{
+		Paragraph{want, want}, Markdown{want}, Facts{want, []Fact{{want, want}}}, Table{want, []string{want}, [][]string{{want}}, 3}, Code{want, want, true},
+		List{want, []string{want}, 2}, Image{want, []byte{1}, want, want}, Actions{[]Button{{want, "a", "s", Danger}}}, Select{want, []Button{{want, "a", "s", Default}}},
+	}}
+	if d := cmp.Diff(clean, m); d != "" {
+		t.Error(d)
+	}
+}

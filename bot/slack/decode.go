@@ -71,7 +71,7 @@ func decodeEvent(payload []byte, self identity) (*heard, error) {
 		return nil, fmt.Errorf("decode event: %w", err)
 	}
 	e := c.Event
-	if a := e.Assistant; c.Type == "event_callback" && c.EventID != "" && a.UserID != "" && a.ChannelID != "" && a.ThreadTS != "" {
+	if a := e.Assistant; c.Type == "event_callback" && c.EventID != "" && a.UserID != "" && a.UserID != self.User && a.ChannelID != "" && a.ThreadTS != "" {
 		h := &heard{user: a.UserID, direct: true, in: bot.Inbound{
 			ID: c.EventID, Place: bot.Place{Surface: "slack", Channel: a.ChannelID, Thread: a.ThreadTS}, At: tsTime(e.EventTS),
 		}}

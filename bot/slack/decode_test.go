@@ -62,6 +62,7 @@ func TestEventsThatNobodySaidAreDropped(t *testing.T) {
 }
 
 func FuzzDecodeEvent(f *testing.F) {
+	f.Add([]byte(`{"type":"event_callback","event_id":"Ev1","event":{"type":"assistant_thread_started","event_ts":"1.1","assistant_thread":{"user_id":"U1","channel_id":"D1","thread_ts":"1.1","context":{"channel_id":"C1"}}}}`))
 	f.Add([]byte(`{"type":"event_callback","event_id":"Ev1","event":{"type":"app_mention","channel":"C1","ts":"1.1","user":"U1","text":"<@U0BOT> hi"}}`))
 	f.Add([]byte(`{"type":"event_callback","event_id":"Ev1","event":{"type":"message","channel_type":"im","channel":"D1","ts":"1.1","thread_ts":"1.0","user":"U1","text":"<a|b"}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
@@ -80,6 +81,7 @@ func FuzzDecodeEvent(f *testing.F) {
 }
 
 func FuzzDecodeInteraction(f *testing.F) {
+	f.Add([]byte(`{"type":"block_actions","user":{"id":"U1"},"trigger_id":"t","container":{"channel_id":"C1","message_ts":"1.1"},"actions":[{"type":"static_select","action_id":"select#0","selected_option":{"value":"choice#c1"}}]}`))
 	f.Add([]byte(`{"type":"block_actions","user":{"id":"U1","team_id":"T1"},"trigger_id":"t","container":{"channel_id":"C1","message_ts":"1.1"},"actions":[{"action_id":"incident.explain#0.0","block_id":"b","value":"INC-1","type":"button"}]}`))
 	f.Add([]byte(`{"type":"view_submission","user":{"id":"U1"},"view":{"id":"V1","callback_id":"atlhyper.prompt","private_metadata":"{\"action\":\"a\",\"place\":{\"channel\":\"C1\"}}","state":{"values":{"text":{"text":{"value":"x"}}}}}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {

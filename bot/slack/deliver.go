@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -105,8 +106,8 @@ func (r rendered) options(blocks bool) []slack.MsgOption {
 	return o
 }
 
-// upload puts pictures and files into the thread of a message. A failure is only logged: the message is delivered, and an
-// error here would make the outbox deliver it twice.
+// upload puts pictures, files, and texts that had to be cut into the thread of a message. A failure is only logged: the
+// message is delivered, and an error here would make the outbox deliver it twice.
 func (s *Slack) upload(ctx context.Context, ref bot.Ref, r rendered) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -114,23 +115,32 @@ func (s *Slack) upload(ctx context.Context, ref bot.Ref, r rendered) {
 	if isDirect(ref.Channel) && thread == ref.Message {
 		thread = "" // a direct message is not made a thread for a file
 	}
-	var all []slack.UploadFileParameters
+	var files []slack.UploadFileParameters
 	for _, image := range r.images {
 		if len(image.PNG) > 0 {
-			all = append(all, slack.UploadFileParameters{
-				Reader: bytes.NewReader(image.PNG), FileSize: len(image.PNG), Filename: fileName(image.Name), Title: layout.OneLine(image.Name), AltTxt: layout.Cut(image.Alt, 1000),
+			files = append(files, slack.UploadFileParameters{
+				Reader: bytes.NewReader(image.PNG), FileSize: len(image.PNG),
+				Filename: fileName(image.Name), Title: layout.OneLine(image.Name), AltTxt: layout.Cut(image.Alt, 1000),
 			})
 		}
 	}
-	for _, file := range r.files {
-		if file.Text != "" {
-			all = append(all, slack.UploadFileParameters{Content: file.Text, FileSize: len(file.Text), Filename: layout.OneLine(file.Name), Title: layout.OneLine(file.Name)})
+	for _, code := range r.whole {
+		title := orElse(layout.Cut(layout.OneLine(code.Heading), maxHeader), "text")
+		files = append(files, slack.UploadFileParameters{
+			Reader: strings.NewReader(code.Text), FileSize: len(code.Text), Filename: "whole.txt", Title: title,
+		})
+	}
+	for _, f := range r.files {
+		if f.Text != "" {
+			files = append(files, slack.UploadFileParameters{
+				Reader: strings.NewReader(f.Text), FileSize: len(f.Text), Filename: layout.OneLine(f.Name), Title: layout.OneLine(f.Name),
+			})
 		}
 	}
-	for _, p := range all {
-		p.Channel, p.ThreadTimestamp = ref.Channel, thread
-		if _, err := s.api.UploadFileContext(ctx, p); err != nil {
-			s.log.Warn("cannot upload a file", "name", p.Title, "channel", ref.Channel, "err", err)
+	for _, f := range files {
+		f.Channel, f.ThreadTimestamp = ref.Channel, thread
+		if _, err := s.api.UploadFileContext(ctx, f); err != nil {
+			s.log.Warn("cannot upload a file", "name", f.Title, "channel", ref.Channel, "err", err)
 		}
 	}
 }

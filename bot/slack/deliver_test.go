@@ -276,3 +276,24 @@ func TestErrorsOfTheLibraryAreRecognised(t *testing.T) {
 		t.Error("a cancelled call needs nobody")
 	}
 }
+
+func TestATextThatIsCutGoesAlongWhole(t *testing.T) {
+	fake := slackfake.New(slackfake.Config{Burst: -1})
+	defer fake.Close()
+	s := newDesk(t, fake)
+	logs := strings.Repeat("2026-03-03T02:51:20Z ERROR *x* cannot reach payments-db\n", 300)
+	ref, err := s.Post(contextOf(t), channel, message.Message{Title: "logs", Blocks: []message.Block{
+		message.Code{Heading: "The last lines", Text: logs}, message.Code{Heading: "short", Text: "all of it"}, message.Code{Heading: "the newest", Text: logs + "end"},
+	}}, "k", "")
+	ok(t, err)
+	var files []slackfake.File
+	for _, m := range fake.Thread(ops, ref.Message) {
+		files = append(files, m.Files...)
+	}
+	if len(files) != 2 || string(files[0].Content) != logs || string(files[1].Content) != logs+"end" || files[0].Title != "The last lines" {
+		t.Errorf("%d files", len(files))
+	}
+	if f := fake.Faults(); f != nil {
+		t.Error(f)
+	}
+}

@@ -40,12 +40,14 @@ type rendered struct {
 	Blocks []slack.Block `json:"blocks"`
 	images []message.Image
 	files  []message.File
+	whole  []message.Code // what had to be cut: it goes along as files
 }
 
 // render turns a message into blocks. Plain strings go into plain_text and rich_text, which Slack shows as they are,
 // so that a pod called <!channel> or *x* keeps its name and pings nobody. What does not fit is cut, and says so; the
 // title, the buttons and the footer always fit, because they are what a person acts on.
 func render(m message.Message) rendered {
+	m = message.Legible(m)
 	r := rendered{Text: escape(fallback(m))}
 	b := builder{room: maxMessage, left: maxBlocks}
 	if len(m.Mention) > 0 {
@@ -60,27 +62,30 @@ func render(m message.Message) rendered {
 	if m.Context != "" {
 		b.add(small(m.Context))
 	}
-	tail := builder{room: maxMessage, left: maxBlocks}
+	const note = 200 // for "+N more parts"
+	tail := builder{room: b.room - note, left: b.left - 1}
 	if m.Footer != "" {
 		tail.add(small(m.Footer))
 	}
 	// Rows of buttons keep their place among the blocks, so what they need is set aside before the rest is laid out.
 	rows := map[int]slack.Block{}
 	for i, block := range m.Blocks {
-		var row slack.Block
-		switch block := block.(type) {
-		case message.Actions:
-			row = buttons(i, block)
-		case message.Select:
-			row = list(i, block)
-		}
-		if row != nil && tail.add(row) {
-			rows[i] = row
+		if a, ok := block.(message.Actions); ok {
+			if row := buttons(i, a); row != nil && tail.add(row) {
+				rows[i] = row
+			}
 		}
 	}
-	const note = 200 // for "+N more parts"
-	b.room -= maxMessage - tail.room + note
-	b.left -= maxBlocks - tail.left + 1
+	for i, block := range m.Blocks { // lists take what the buttons leave
+		s, ok := block.(message.Select)
+		for n := min(len(s.Options), maxOptions); ok && n > 0; n = n * 3 / 4 {
+			if row := list(i, s, n); tail.add(row) {
+				rows[i] = row
+				break
+			}
+		}
+	}
+	b.room, b.left = tail.room, tail.left
 
 	skipped := 0
 	for i, block := range m.Blocks {
@@ -95,8 +100,12 @@ func render(m message.Message) rendered {
 		case message.File:
 			r.files = append(r.files, block)
 		}
-		if !b.content(block) {
+		left := b.content(block)
+		if left == 0 {
 			skipped++
+		}
+		if c, ok := block.(message.Code); ok && layout.Runes(strings.TrimRight(c.Text, "\n")) > left {
+			r.whole = append(r.whole, c)
 		}
 	}
 	if skipped > 0 {
@@ -134,16 +143,17 @@ func (b *builder) add(blocks ...slack.Block) bool {
 // overhead is more than the JSON around one block's text, its heading and its quoting of ordinary text.
 const overhead = 400
 
-// content appends one block of the message, cut to what is left. It says false when nothing useful of it fits.
-func (b *builder) content(block message.Block) bool {
+// content appends one block of the message, cut to what is left. It gives within how many characters of text it was laid
+// out, 0 when nothing useful of it fits.
+func (b *builder) content(block message.Block) int {
 	for room := min(maxSection, b.room-overhead); room >= 200; room /= 2 {
 		// The loop is for text that needs much quoting: its JSON is longer than its characters. Halving ends it soon.
 		blocks := lay(block, room)
 		if b.add(blocks...) {
-			return true
+			return room
 		}
 	}
-	return false
+	return 0
 }
 
 // lay renders one block within room characters of text.
@@ -216,18 +226,15 @@ func buttons(block int, a message.Actions) slack.Block {
 	return slack.NewActionBlock("", elements...)
 }
 
-// list is a menu of which one is chosen. What Slack's menus cannot hold is said in its placeholder.
-func list(block int, s message.Select) slack.Block {
+// list is a menu of the first n options, of which one is chosen. That there are more is said in its placeholder.
+func list(block int, s message.Select, n int) slack.Block {
 	var options []*slack.OptionBlockObject
-	for _, o := range s.Options[:min(len(s.Options), maxOptions)] {
+	for _, o := range s.Options[:n] {
 		label := layout.OneLine(o.Label)
 		if label == "" {
 			label = "…"
 		}
 		options = append(options, slack.NewOptionBlockObject(o.Action+actionMark+o.Subject, plain(layout.Cut(label, maxLabel)), nil))
-	}
-	if len(options) == 0 {
-		return nil
 	}
 	id := selectAction + actionMark + strconv.Itoa(block)
 	placeholder := plain(layout.Placeholder(s, len(options), maxHeader))

@@ -145,7 +145,7 @@ func (r *responder) postOnce(ctx context.Context, m message.Message) error {
 	return err
 }
 
-// editOver makes the placeholder the answer, and adds its pictures and files.
+// editOver makes the placeholder the answer, and adds its files.
 func (s *Slack) editOver(ctx context.Context, ref bot.Ref, m message.Message) error {
 	if err := s.Edit(ctx, ref, m); err != nil {
 		return err
@@ -233,6 +233,9 @@ func (r *responder) Ask(ctx context.Context, p bot.Prompt) error {
 		PrivateMetadata: string(back),
 		Blocks:          slack.Blocks{BlockSet: blocks},
 	})
+	if apiCode(err) == "expired_trigger_id" {
+		return fmt.Errorf("slack: %w: %w", bot.ErrNoPrompt, err)
+	}
 	if err != nil {
 		return fmt.Errorf("slack: ask: %w", err)
 	}

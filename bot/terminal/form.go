@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bukahou/atlhyper/bot"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // form is a prompt that is being answered, a line for each field.
@@ -31,18 +32,18 @@ func (t *Terminal) question() (more bool) {
 		t.leave()
 		return false
 	}
-	x := f.field()
+	x, p := f.field(), phrase.For(t.cfg.Lang)
 	said := clean(x.Label)
 	if x.Hint != "" {
 		said += " (" + clean(x.Hint) + ")"
 	}
 	switch { // what a line without anything does
 	case x.Value != "":
-		said += ", or nothing for " + clean(labelOf(x, x.Value)) + ":"
+		said = p.Sprintf("%s, or nothing for %s:", said, clean(labelOf(x, x.Value)))
 	case x.Optional:
-		said += ", or nothing:"
+		said = p.Sprintf("%s, or nothing:", said)
 	default:
-		said += ", or nothing to leave it:"
+		said = p.Sprintf("%s, or nothing to leave it:", said)
 	}
 	if t.screen != nil {
 		t.screen.SetPrompt(oneLine(x.Label) + ": ") // before it writes, which paints the prompt anew
@@ -58,7 +59,7 @@ func (t *Terminal) question() (more bool) {
 // fill takes a line as the answer to the field at hand and says whether the form is complete. A line that is no answer
 // asks again; nothing at all, where something is needed, leaves the form. The caller holds mu.
 func (t *Terminal) fill(line string) (complete bool) {
-	f := t.form
+	f, p := t.form, phrase.For(t.cfg.Lang)
 	x := f.field()
 	value := strings.TrimSpace(line)
 	switch {
@@ -66,12 +67,12 @@ func (t *Terminal) fill(line string) (complete bool) {
 		value = x.Value
 	case value == "":
 		t.leave()
-		t.write("Nothing typed: it is left as it is.\n")
+		t.write(p.Sprintf("Nothing typed: it is left as it is.") + "\n")
 		return false
 	case len(x.Choices) > 0:
 		chosen, ok := choose(x.Choices, value)
 		if !ok {
-			t.write(fmt.Sprintf("Type a number from 1 to %d.\n", len(x.Choices)))
+			t.write(p.Sprintf("Type a number from 1 to %d.", len(x.Choices)) + "\n")
 			return false
 		}
 		value = chosen

@@ -19,6 +19,7 @@ import (
 	"github.com/bukahou/atlhyper/bot"
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // Channel is the one channel that a terminal has.
@@ -103,7 +104,7 @@ func (t *Terminal) Inbound(line string) (in bot.Inbound, ok bool) {
 		return in, true
 	}
 	if n < 1 || n > len(t.buttons) {
-		t.write("No button has the number " + oneLine(line) + ".\n")
+		t.write(phrase.For(t.cfg.Lang).Sprintf("No button has the number %s.", oneLine(line)) + "\n")
 		return in, false
 	}
 	b := t.buttons[n-1]
