@@ -19,7 +19,6 @@ import (
 	"github.com/bukahou/atlhyper/bot/card"
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/engine/command"
-	"github.com/bukahou/atlhyper/engine/entity"
 	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/tools"
 	"github.com/bukahou/atlhyper/tools/phrase"
@@ -256,17 +255,7 @@ func (b *Bot) home(ctx context.Context, caller tools.Caller) (*message.Message, 
 
 // ask puts free text to the assistant.
 func (b *Bot) ask(ctx context.Context, in Inbound, r Responder, caller tools.Caller, mem memory, text string) (*message.Message, error) {
-	req := assistant.Request{Text: text, Caller: caller, History: mem.Turns, Now: b.cfg.Now()}
-	if caller.Incident != "" {
-		if i, err := b.cfg.Engine.Incident(ctx, caller.Incident); err == nil {
-			req.Context = tools.Sentence(i)
-			req.Targets = []entity.Ref{i.Cause.Entity}
-			for _, a := range i.Entities {
-				req.Targets = append(req.Targets, a.Entity)
-			}
-		}
-	}
-	a, err := b.cfg.Answerer.Answer(ctx, req, func(step string) {
+	a, err := b.cfg.Answerer.Answer(ctx, b.request(ctx, caller, text, mem.Turns), func(step string) {
 		if err := r.Working(ctx, step); err != nil {
 			b.log.Debug("progress not shown", "err", err)
 		}
