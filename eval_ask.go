@@ -205,7 +205,7 @@ func (q *questioner) put(ctx context.Context, caller tools.Caller, turns []assis
 	var denied *command.Denied
 	switch {
 	case errors.As(err, &problem): // what is missing is asked for; what was not understood is no question
-		r.Text, r.AskedBack = problem.Error(), !problem.Unclear
+		r.Text, r.AskedBack, r.Unclear = problem.Error(), !problem.Unclear, problem.Unclear
 	case errors.As(err, &denied):
 		r.Text = denied.Error()
 	case err != nil:

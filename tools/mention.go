@@ -59,6 +59,11 @@ func (r *Registry) Mentions(caller Caller, text string) Mention {
 			m.Namespace = lower
 			continue
 		}
+		if one, many := strings.CutSuffix(lower, "s"); many && names.kinds[lower] == 0 && len(one) > 3 && names.kinds[one] != 0 {
+			if _, known := entity.ParseKind(lower); !known {
+				lower = one // "why are checkouts failing?"
+			}
+		}
 		if kinds := names.kinds[lower]; kinds != 0 {
 			at := bits.TrailingZeros16(kinds)
 			for _, j := range []int{i - 1, i + 1} { // "service payments" is not the Deployment of that name

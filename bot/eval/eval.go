@@ -95,12 +95,15 @@ type Reply struct {
 	Text      string   // what the person was shown, the first line first
 	Proposals []string // what was proposed, as "restart deployment/cart -n shop" with the command's own verb in front
 	AskedBack bool
+	Unclear   bool // it was not understood, which is never a right reply
 }
 
 // wrong says what a reply lacks, empty when it is right.
 func (q *Question) wrong(r Reply) string {
 	found := func(p, in string) bool { return regexp.MustCompile("(?i)" + p).MatchString(in) } // checked when it was loaded
 	switch {
+	case r.Unclear:
+		return "it was not understood"
 	case q.Proposes == "" && len(r.Proposals) > 0:
 		return "it proposed " + strings.Join(r.Proposals, " and ")
 	case q.Proposes != "" && (len(r.Proposals) != 1 || !found(q.Proposes, r.Proposals[0])):

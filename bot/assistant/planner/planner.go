@@ -100,12 +100,13 @@ func (p *Planner) run(ctx context.Context, req assistant.Request, progress assis
 
 // plan turns a question into steps, or says what is unclear about it.
 func (p *Planner) plan(req assistant.Request) ([]step, error) {
-	m := p.tools.Mentions(req.Caller, req.Text)
-	s := read(req.Text, m)
+	marked, text := marks(req.Text)
+	m := p.tools.Mentions(req.Caller, text)
+	s := read(text, m)
 	if m.Kind == "" {
 		m.Kind = s.kindOf()
 	}
-	q := question{sentence: s, mention: m, req: req, say: phrase.For(req.Caller.Lang)}
+	q := question{sentence: s, mention: m, marks: marked, req: req, say: phrase.For(req.Caller.Lang)}
 	if act := s.order(); act != "" && !(act == "fix" && slices.Contains(s.all(asks), "slo")) { // an objective is proposed, not a fix
 		return p.ordered(q, act)
 	}
@@ -115,18 +116,20 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	wanted := s.all(asks)
 	ponders := s.ponders()
 	switch {
+	case ponders != "" && slices.Contains(wanted, "restarts"): // how often, and not when
+		wanted = append([]string{"restarts"}, wanted...)
 	case ponders != "" && s.asked && s.has("when", "who", "did", "was", "were", "has", "last") || s.holds("什么时候", "谁", "いつ", "誰") && ponders != "":
 		if !s.has("why", "root cause", "cause") && !s.holds("为什么", "原因", "なぜ") {
 			wanted = append([]string{"changes"}, wanted...)
 		}
 	case ponders != "" && len(wanted) > 0 && wanted[0] == "why":
-	case ponders == "rollback":
+	case ponders == "rollback" || ponders == "set_image":
 		wanted = append([]string{"history", "advice"}, wanted...)
 	case ponders != "":
 		wanted = append([]string{"advice"}, wanted...)
 	}
 	// "and in staging?" is the question before, about something else; so is a name alone behind an "and".
-	if s.elliptic() && (len(wanted) == 0 || wanted[0] == "overview" || wanted[0] == "list" && m.Kind == "") && (m.Target != "" || m.Cluster != "" || m.Namespace != "") {
+	if s.elliptic() && (len(wanted) == 0 || wanted[0] == "overview" || wanted[0] == "list" && m.Kind == "") && (m.Target != "" || m.Cluster != "" || m.Namespace != "" || m.Since != "") {
 		if earlier := p.earlier(&q); len(earlier) > 0 {
 			wanted = append(earlier, wanted...)
 		} else {
@@ -137,7 +140,7 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	}
 	for _, w := range append(wanted, "") {
 		if steps := q.steps(w); len(steps) > 0 {
-			return steps, nil
+			return q.each(steps), nil
 		}
 	}
 	if s.means(asks[0]) {
@@ -160,6 +163,9 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 		return []step{{tool: "silence", args: args}}, nil
 	}
 	q.orders = true
+	if steps, ok, err := q.bulk(act); ok {
+		return steps, err
+	}
 	targets := q.targets(act)
 	if len(targets) == 0 {
 		if w := candidate(q.mention, true); w != "" {
@@ -181,6 +187,7 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 		tool = "rollout_restart"
 	case "scale":
 		n, ok := q.number()
+		ok = ok && !q.relative()
 		if !ok {
 			return nil, &tools.Problem{Sentence: q.say.Sprintf("To how many replicas?"), Remedy: q.say.Sprintf("Such as: scale %s to 3.", targets[0])}
 		}
@@ -191,6 +198,11 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 			args["revision"] = n
 		case len(q.mention.Numbers) > 0:
 			return nil, &tools.Problem{Sentence: q.say.Sprintf("To which revision?"), Remedy: q.say.Sprintf("Such as: roll back %s to revision 17.", targets[0])}
+		}
+	case "taint", "untaint", "label", "unlabel", "annotate", "unannotate":
+		var err error
+		if tool, err = q.marking(act, targets[0], args); err != nil {
+			return nil, err
 		}
 	case "set_image":
 		if q.mention.Image == "" {

@@ -71,7 +71,7 @@ var questions = []struct {
 	{"show me the logs of payments", "logs target=deployment/payments"},
 	{"payments logs from the last 15 minutes", "logs since=15m target=deployment/payments"},
 	{"any errors in the logs of checkout?", "logs grep=(?i)error|fail|fatal|panic|exception target=deployment/checkout"},
-	{"logs of redis before the crash", "logs previous=true target=statefulset/redis"},
+	{"logs of redis before the crash", "logs previous=true target=statefulset/redis ; logs target=statefulset/redis"},
 	{"last 20 lines of the cart log", "logs tail=20 target=deployment/cart"},
 	{"payments 的日志", "logs target=deployment/payments"},
 	{"paymentsのログを見せて", "logs target=deployment/payments"},

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -45,6 +46,9 @@ func read(text string, m tools.Mention) sentence {
 			s.asked = true
 			latin.WriteString("? ")
 			han.WriteByte('?')
+		case c == '=': // where a label stood
+			latin.WriteString("= ")
+			han.WriteByte('=')
 		case inWord(c):
 			j := i
 			for j < len(runes) && inWord(runes[j]) {
@@ -80,7 +84,7 @@ func word(w string, known map[string]bool) string {
 	switch {
 	case w == "":
 		return ","
-	case known[bare] || known[bare[strings.LastIndexByte(bare, '/')+1:]]:
+	case known[bare] || known[bare[strings.LastIndexByte(bare, '/')+1:]] || known[strings.TrimSuffix(bare, "s")]:
 		return "@" + stop
 	case contractions[w] != "":
 		return contractions[w] + stop
@@ -92,12 +96,25 @@ func word(w string, known map[string]bool) string {
 
 // has says whether one of the English phrases stands in the sentence as whole words.
 func (s sentence) has(phrases ...string) bool {
-	return slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(s.latin, " "+p+" ") })
+	return slices.ContainsFunc(phrases, func(p string) bool { return inOrder(s.latin, p, " ") })
 }
 
 // holds says whether one of the runs of Chinese or Japanese characters stands in the sentence.
 func (s sentence) holds(runs ...string) bool {
-	return slices.ContainsFunc(runs, func(r string) bool { return strings.Contains(s.han, r) })
+	return slices.ContainsFunc(runs, func(r string) bool { return inOrder(s.han, r, "") })
+}
+
+// inOrder says whether the pieces of a phrase, which … separates, stand in a text one behind the other, each between bounds.
+func inOrder(text, phrase, bound string) bool {
+	for piece := range strings.SplitSeq(phrase, "…") {
+		piece = bound + strings.TrimSpace(piece) + bound
+		i := strings.Index(text, piece)
+		if i < 0 {
+			return false
+		}
+		text = text[i+len(piece)-len(bound):]
+	}
+	return true
 }
 
 func (s sentence) means(i intent) bool { return s.has(i.words...) || s.holds(i.han...) }
@@ -119,6 +136,7 @@ var polite = []string{"please", "now", "ok", "okay", "then", "and", "just", "go 
 // order gives the change that a sentence tells us to make, "" when it is no order. It is none when anything in it asks,
 // doubts, forbids or puts it off: a change that nobody ordered must not even be proposed.
 func (s sentence) order() string {
+	s = s.plain()
 	if s.asked || s.holds(doubts...) || strings.HasSuffix(s.han, "か") || s.has("not", "never", "if", "unless", "when", "whenever", "after", "before", "until", "later", "tomorrow", "every", "instead of", "would", "should",
 		"could", "might", "why", "how", "was", "were", "did", "has", "had", "been", "keeps", "kept", "wants", "tried", "failed", "said", "says", "told", "asked") {
 		return ""
@@ -134,7 +152,8 @@ func (s sentence) order() string {
 	}
 	for _, a := range acts {
 		for _, w := range a.words {
-			if strings.HasPrefix(rest, w+" ") {
+			first, _, _ := strings.Cut(w, " …")
+			if strings.HasPrefix(rest, first+" ") && inOrder(" "+rest, w, " ") {
 				return a.name
 			}
 		}
@@ -145,6 +164,31 @@ func (s sentence) order() string {
 		}
 	}
 	return ""
+}
+
+// clauses say which objects of many are meant. They hold words that would make a question of an order.
+var clauses = regexp.MustCompile(` (?:that|which) (?:has|have|carries|carry|bears|bear) (?:(?:the|a) )?labels? | (?:having|bearing) (?:(?:the|a) )?labels? `)
+
+// each is "every" of objects, and not of times.
+var each = regexp.MustCompile(` (?:every|each) (deployment|statefulset|daemonset|workload|pod|node) `)
+
+// The orders to a node that consist in forbidding it something.
+var (
+	forbidden   = regexp.MustCompile(` do not (?:schedule|place|put) `)
+	forbiddenZh = regexp.MustCompile(`(?:不要|别)([^,?]{0,24})调度`)
+	forbiddenJa = regexp.MustCompile(`(?:載せ|乗せ|置か|スケジュールし|配置し|割り当て)ないで`)
+)
+
+// plain puts what only looks like a doubt in other words: "every deployment that has the label", and the orders that consist
+// in forbidding something, such as new pods on a node.
+func (s sentence) plain() sentence {
+	s.latin = each.ReplaceAllString(clauses.ReplaceAllString(s.latin, " with label "), " all $1 ")
+	s.latin = forbidden.ReplaceAllString(s.latin, " stop scheduling ")
+	if !s.holds("停止", "禁止", "隔离") {
+		s.han = forbiddenZh.ReplaceAllString(s.han, "停止${1}调度")
+	}
+	s.han = forbiddenJa.ReplaceAllString(s.han, "スケジュール停止")
+	return s
 }
 
 // doubts are what makes a Chinese or Japanese sentence something else than an order.
