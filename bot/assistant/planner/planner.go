@@ -98,6 +98,9 @@ func (p *Planner) run(ctx context.Context, req assistant.Request, progress assis
 	return first, nil
 }
 
+// readings are the questions whose words are so plain that a change which is spoken of beside them does not matter.
+var readings = []string{"logs", "events", "traces", "patterns", "search", "yaml", "describe"}
+
 // plan turns a question into steps, or says what is unclear about it.
 func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	marked, text := marks(req.Text)
@@ -122,7 +125,7 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 		if !s.has("why", "root cause", "cause") && !s.holds("为什么", "原因", "なぜ") {
 			wanted = append([]string{"changes"}, wanted...)
 		}
-	case ponders != "" && len(wanted) > 0 && wanted[0] == "why":
+	case ponders != "" && len(wanted) > 0 && (wanted[0] == "why" || slices.Contains(readings, wanted[0])):
 	case ponders == "rollback" || ponders == "set_image":
 		wanted = append([]string{"history", "advice"}, wanted...)
 	case ponders != "":
