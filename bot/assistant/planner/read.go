@@ -105,16 +105,34 @@ func (s sentence) holds(runs ...string) bool {
 }
 
 // inOrder says whether the pieces of a phrase, which … separates, stand in a text one behind the other, each between bounds.
+// Every question is held against every phrase, so that it makes nothing new.
 func inOrder(text, phrase, bound string) bool {
-	for piece := range strings.SplitSeq(phrase, "…") {
-		piece = bound + strings.TrimSpace(piece) + bound
-		i := strings.Index(text, piece)
-		if i < 0 {
+	for more := true; more; {
+		var piece string
+		piece, phrase, more = strings.Cut(phrase, "…")
+		piece, phrase = strings.TrimSpace(piece), strings.TrimSpace(phrase)
+		end := after(text, piece, bound)
+		if end < 0 {
 			return false
 		}
-		text = text[i+len(piece)-len(bound):]
+		text = text[end:]
 	}
 	return true
+}
+
+// after gives where a text goes on behind the first piece between bounds, the second bound included; -1 when there is none.
+func after(text, piece, bound string) int {
+	for from := 0; ; {
+		i := strings.Index(text[from:], piece)
+		if i < 0 {
+			return -1
+		}
+		i += from
+		if end := i + len(piece); strings.HasSuffix(text[:i], bound) && strings.HasPrefix(text[end:], bound) {
+			return end
+		}
+		from = i + 1
+	}
 }
 
 func (s sentence) means(i intent) bool { return s.has(i.words...) || s.holds(i.han...) }
