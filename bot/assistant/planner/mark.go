@@ -46,20 +46,26 @@ func (q question) effect() string {
 	return ""
 }
 
-// unmarked finds the key that an order takes away: the word beside "label" that names nothing else.
-var unmarked = regexp.MustCompile(`(?i)(?:labels?|annotations?|taints?)\s+(?:named\s+|called\s+)?([a-z0-9][a-z0-9./_-]*)|([a-z0-9][a-z0-9./_-]*)\s+(?:label|annotation|taint)` +
-	`|(?:标签|注解|污点)\s*([a-z0-9][a-z0-9./_-]*)|([a-z0-9][a-z0-9./_-]*)\s*(?:の\s*)?(?:标签|注解|污点|ラベル|アノテーション|テイント)`)
+// The key that an order takes away stands beside the word for it: behind it in English, on either side in Chinese, before it in
+// Japanese.
+var (
+	keyBehind = regexp.MustCompile(`(?i)(?:\b(?:labels?|annotations?|taints?)\s+(?:named\s+|called\s+)?|(?:标签|注解|污点)\s*)["'`+"`"+`]?([a-z0-9][a-z0-9./_-]*)`)
+	keyBefore = regexp.MustCompile(`(?i)([a-z0-9][a-z0-9./_-]*)["'`+"`"+`]?\s*(?:\b(?:label|annotation|taint)\b|の?\s*(?:标签|注解|污点|ラベル|アノテーション|テイント))`)
+	noKeys    = []string{"the", "a", "an", "this", "that", "its", "of", "from", "on", "off", "all", "any", "every", "for", "with", "and"}
+)
 
 // key is the key of a mark that an order takes away, "" when it names none.
 func (q question) key() string {
 	if len(q.marks) == 1 {
 		return q.marks[0].key
 	}
-	for _, g := range unmarked.FindAllStringSubmatch(q.req.Text, -1) {
-		w := strings.ToLower(g[1] + g[2] + g[3] + g[4])
-		_, name, _ := strings.Cut(q.mention.Target, "/")
-		if _, kind := entity.ParseKind(w); w != name && !kind && !common[w] {
-			return strings.TrimRight(g[1]+g[2]+g[3]+g[4], "-.")
+	_, name, _ := strings.Cut(q.mention.Target, "/")
+	for _, re := range []*regexp.Regexp{keyBehind, keyBefore} {
+		for _, g := range re.FindAllStringSubmatch(q.req.Text, -1) {
+			w := strings.TrimRight(g[1], "-.")
+			if _, kind := entity.ParseKind(w); !kind && !strings.EqualFold(w, name) && !slices.Contains(noKeys, strings.ToLower(w)) {
+				return w
+			}
 		}
 	}
 	return ""

@@ -192,7 +192,7 @@ var each = regexp.MustCompile(` (?:every|each) (deployment|statefulset|daemonset
 
 // The orders to a node that consist in forbidding it something.
 var (
-	forbidden   = regexp.MustCompile(` do not (?:schedule|place|put) `)
+	forbidden   = regexp.MustCompile(` do not schedule (?:[^,?]* )?on | do not (?:place|put) (?:[a-z]+ ){0,2}(?:pods?|workloads?|anything) (?:[^,?]* )?on `)
 	forbiddenZh = regexp.MustCompile(`(?:不要|别)([^,?]{0,24})调度`)
 	forbiddenJa = regexp.MustCompile(`(?:載せ|乗せ|置か|スケジュールし|配置し|割り当て)ないで`)
 )
@@ -201,7 +201,7 @@ var (
 // in forbidding something, such as new pods on a node.
 func (s sentence) plain() sentence {
 	s.latin = each.ReplaceAllString(clauses.ReplaceAllString(s.latin, " with label "), " all $1 ")
-	s.latin = forbidden.ReplaceAllString(s.latin, " stop scheduling ")
+	s.latin = forbidden.ReplaceAllString(s.latin, " stop scheduling on ")
 	if !s.holds("停止", "禁止", "隔离") {
 		s.han = forbiddenZh.ReplaceAllString(s.han, "停止${1}调度")
 	}

@@ -385,7 +385,7 @@ func (q question) steps(what string) []step {
 		}
 		args := q.with("target", target)
 		switch {
-		case q.has("upstream", "who calls", "what calls", "callers", "depends on @", "depend on @", "depending on @", "blast radius", "breaks if", "break if", "fails if", "used by", "affected if", "happens if @", "if @ goes down", "if @ dies", "if @ stays down", "if @ is down", "without @", "relies on @", "rely on @"), q.holds("上游", "谁调用", "谁依赖", "依赖@的", "依赖于@的", "挂了会", "挂掉会", "停了会", "会影响谁", "落ちたら", "止まったら", "上流", "呼び出し元", "@に依存"):
+		case q.has("upstream", "who calls", "what calls", "callers", "depends on @", "depend on @", "depending on @", "blast radius", "breaks if", "break if", "fails if", "used by", "talk to @", "talks to @", "talk with @", "affected if", "happens if @", "if @ goes down", "if @ dies", "if @ stays down", "if @ is down", "without @", "relies on @", "rely on @"), q.holds("上游", "谁调用", "谁依赖", "依赖@的", "依赖于@的", "挂了会", "挂掉会", "停了会", "会影响谁", "落ちたら", "止まったら", "上流", "呼び出し元", "@に依存"):
 			args["direction"] = "upstream"
 		case q.has("downstream", "does @ depend on", "@ depends on", "@ depend on", "does it depend on", "it depends on", "calls what", "does @ call", "talks to", "talk to", "dependencies of", "needs"), q.holds("下游", "@依赖", "@调用", "下流", "@が依存", "@は何に依存", "依存先"):
 			args["direction"] = "downstream"
@@ -415,8 +415,8 @@ func (q question) steps(what string) []step {
 		if what == "metrics" && target != "" {
 			return one("metrics", q.with("target", target))
 		}
-		if !q.has("cpu", "memory", "ram", "top", "top pods", "top nodes", "resource usage", "resource use", "load", "using the most", "uses the most", "hungriest", "busiest", "how busy", "heaviest", "how loaded", "how full") &&
-			!q.holds("cpu", "内存", "资源", "占用", "最忙", "有多忙", "メモリ", "リソース", "使用", "忙し") {
+		if !q.has("cpu", "memory", "ram", "top", "top pods", "top nodes", "resource usage", "resource use", "load", "using the most", "uses the most", "hungriest", "busiest", "how busy", "heaviest", "how loaded", "how full", "hottest", "most loaded", "overloaded", "under load") &&
+			!q.holds("cpu", "内存", "资源", "占用", "最忙", "有多忙", "最热", "负载", "メモリ", "リソース", "使用", "忙し") {
 			if what == "metrics" {
 				return one("alerts", q.with())
 			}
@@ -460,7 +460,11 @@ func (q question) steps(what string) []step {
 		}
 		return one("explain", q.about())
 	case "list":
-		return q.list()
+		steps := q.list()
+		if len(steps) == 1 && m.Kind == entity.Service && steps[0].args["unhealthy"] == true { // people call an application a service
+			steps = append(steps, step{tool: "overview", args: q.wide()})
+		}
+		return steps
 	case "overview":
 		return q.overview(target, how)
 	case "hello":
