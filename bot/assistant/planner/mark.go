@@ -49,8 +49,8 @@ func (q question) effect() string {
 // The key that an order takes away stands beside the word for it: behind it in English, on either side in Chinese, before it in
 // Japanese.
 var (
-	keyBehind = regexp.MustCompile(`(?i)(?:\b(?:labels?|annotations?|taints?)\s+(?:named\s+|called\s+)?|(?:标签|注解|污点)\s*)["'`+"`"+`]?([a-z0-9][a-z0-9./_-]*)`)
-	keyBefore = regexp.MustCompile(`(?i)([a-z0-9][a-z0-9./_-]*)["'`+"`"+`]?\s*(?:\b(?:label|annotation|taint)\b|の?\s*(?:标签|注解|污点|ラベル|アノテーション|テイント))`)
+	keyBehind = regexp.MustCompile(`(?i)(?:\b(?:labels?|annotations?|taints?)\s+(?:named\s+|called\s+)?|(?:标签|注解|污点)\s*)["'` + "`" + `]?([a-z0-9][a-z0-9./_-]*)`)
+	keyBefore = regexp.MustCompile(`(?i)([a-z0-9][a-z0-9./_-]*)["'` + "`" + `]?\s*(?:\b(?:label|annotation|taint)\b|の?\s*(?:标签|注解|污点|ラベル|アノテーション|テイント))`)
 	noKeys    = []string{"the", "a", "an", "this", "that", "its", "of", "from", "on", "off", "all", "any", "every", "for", "with", "and"}
 )
 

@@ -40,6 +40,7 @@ type step struct {
 	tool      string
 	args      map[string]any
 	otherwise []step
+	offer     *tools.Result // shown in place of a call
 }
 
 // Answer implements assistant.Answerer. It returns a *tools.Problem when it does not understand or cannot answer.
@@ -62,6 +63,10 @@ func (p *Planner) Answer(ctx context.Context, req assistant.Request, progress as
 // run calls the tools of a plan. It gives the first problem, which is the answer when nothing else is.
 func (p *Planner) run(ctx context.Context, req assistant.Request, progress assistant.Progress, a *assistant.Answer, steps []step) (first *tools.Problem, err error) {
 	for _, s := range steps {
+		if s.offer != nil {
+			a.Results = append(a.Results, s.offer)
+			continue
+		}
 		if progress != nil {
 			progress(strings.ReplaceAll(s.tool, "_", " "))
 		}
@@ -113,7 +118,21 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	if act := s.order(); act != "" && !(act == "fix" && slices.Contains(s.all(asks), "slo")) { // an objective is proposed, not a fix
 		return p.ordered(q, act)
 	}
-	if s.chatter() {
+	var offer []step
+	if polite, ok := s.request(); ok {
+		if act := polite.order(); acted[act] != nil {
+			asked := q
+			asked.sentence = polite
+			steps, err := p.ordered(asked, act)
+			if err != nil {
+				return nil, err
+			}
+			if offer, err = q.offer(steps[0]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if s.chatter() && offer == nil {
 		return nil, q.unclear()
 	}
 	wanted := s.all(asks)
@@ -143,13 +162,30 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	}
 	for _, w := range append(wanted, "") {
 		if steps := q.steps(w); len(steps) > 0 {
-			return q.each(steps), nil
+			return append(offer, q.each(steps)...), nil
 		}
+	}
+	if offer != nil {
+		return offer, nil
 	}
 	if s.means(asks[0]) {
 		return nil, &tools.Problem{Sentence: q.say.Sprintf("Ask me in plain words, or with a command."), Remedy: q.examples()}
 	}
 	return nil, q.unclear()
+}
+
+// offer asks whether a change that somebody asked for in the form of a question shall be proposed. It proposes nothing itself.
+func (q question) offer(s step) ([]step, error) {
+	args, err := json.Marshal(s.args)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	what := strings.ReplaceAll(s.tool, "_", " ")
+	if target, named := s.args["target"].(string); named {
+		what += " " + target
+	}
+	ask := q.say.Sprintf("Shall I propose it: %s?", what)
+	return []step{{offer: &tools.Result{Headline: ask, Question: ask, Options: []tools.Option{{Label: q.say.Sprintf("Propose it"), Tool: s.tool, Args: args}}}}}, nil
 }
 
 // ordered plans a change. Its target stands in the order, or the order leans on the thread.

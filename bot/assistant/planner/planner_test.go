@@ -404,6 +404,49 @@ func TestAnOrderThatLacksSomethingAsksForIt(t *testing.T) {
 	}
 }
 
+// TestAPoliteQuestionIsOffered: whether "can you restart payments?" is an order is asked, with a button.
+func TestAPoliteQuestionIsOffered(t *testing.T) {
+	r := newToolbox(t)
+	for say, want := range map[string]string{
+		"can you restart payments?":                `rollout_restart {"target":"deployment/payments"}`,
+		"could you please scale checkout to 5?":    `scale {"replicas":5,"target":"deployment/checkout"}`,
+		"can we bump checkout to 6 replicas?":      `scale {"replicas":6,"target":"deployment/checkout"}`,
+		"能不能重启一下 payments？":                        `rollout_restart {"target":"deployment/payments"}`,
+		"可以把 checkout 扩到 5 吗？":                     `scale {"replicas":5,"target":"deployment/checkout"}`,
+		"payments を再起動してもらえますか？":                   `rollout_restart {"target":"deployment/payments"}`,
+		"should I restart payments?":               "",
+		"why can you not restart payments?":        "",
+		"can you tell me why payments restarted?":  "",
+		"can you restart payments if it fails?":    "",
+		"could you restart payments without risk?": `rollout_restart {"target":"deployment/payments"}`,
+		"will payments restart?":                   "",
+		"可以看一下 payments 的日志吗？":                     "",
+		"payments を再起動してもらえますか、それとも後でにしますか？明日は？": "",
+	} {
+		calls, a, err := ask(t, r, assistant.Request{Text: say, Caller: mia})
+		if err != nil && want != "" {
+			t.Errorf("%q: %v", say, err)
+			continue
+		}
+		got := ""
+		if a != nil && a.Results[0].Question != "" {
+			o := a.Results[0].Options[0]
+			got = o.Tool + " " + string(o.Args)
+			if a.Proposal != "" {
+				t.Errorf("%q was proposed", say)
+			}
+		}
+		if got != want {
+			t.Errorf("%q offers %q, want %q", say, got, want)
+		}
+		for _, c := range calls {
+			if strings.HasPrefix(c, "rollout_restart") || strings.HasPrefix(c, "scale ") {
+				t.Errorf("%q called %q", say, c)
+			}
+		}
+	}
+}
+
 func TestAnAnswerInAnotherLanguage(t *testing.T) {
 	r := newToolbox(t)
 	for lang, x := range map[string]struct{ say, headline, unclear string }{

@@ -209,6 +209,32 @@ func (s sentence) plain() sentence {
 	return s
 }
 
+// The forms in which an order is put as a question, and what is left of a Japanese one.
+var (
+	politeEn = regexp.MustCompile(`^ (?:(?:hey|hi|ok|so|and|then|please|,) )*(?:can|could|would|will|shall|may) (?:you|we) `)
+	politeZh = regexp.MustCompile(`能不能|可不可以|可否|能否|麻烦|可以|能`)
+	politeJa = regexp.MustCompile(`て(?:もらえ|くれ|いただけ|頂け)(?:ますか|ませんか|る|ない)?`)
+)
+
+// request gives the order in a polite question, "can you restart payments?". ok is false when there is none. It is no order
+// yet: whether one is meant has to be asked.
+func (s sentence) request() (order sentence, ok bool) {
+	s.asked = false
+	switch {
+	case politeEn.MatchString(s.latin):
+		s.latin = " " + politeEn.ReplaceAllString(s.latin, "")
+		s.han = ""
+	case politeJa.MatchString(s.han):
+		s.han, s.latin = politeJa.ReplaceAllString(s.han, "て"), " "
+	case politeZh.MatchString(s.han) && strings.Contains(s.han, "吗") || strings.Contains(s.han, "能不能") || strings.Contains(s.han, "可不可以"):
+		s.han, s.latin = strings.NewReplacer("好吗", "", "行吗", "", "吗", "").Replace(politeZh.ReplaceAllString(s.han, "")), " "
+	default:
+		return s, false
+	}
+	s.latin, s.han = strings.ReplaceAll(s.latin, " ?", ""), strings.ReplaceAll(s.han, "?", "")
+	return s, true
+}
+
 // doubts are what makes a Chinese or Japanese sentence something else than an order.
 var doubts = []string{
 	"吗", "么", "呢", "为何", "怎", "如何", "是否", "能不能", "可不可", "可以", "应该", "要不要", "需要", "会不会", "几次", "次数", "多少", "一直", "不断", "频繁", "反复", "了几", "谁",
