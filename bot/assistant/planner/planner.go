@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -183,6 +184,11 @@ func (q question) offer(s step) ([]step, error) {
 	what := strings.ReplaceAll(s.tool, "_", " ")
 	if target, named := s.args["target"].(string); named {
 		what += " " + target
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.args)) {
+		if k != "target" && k != "cluster" {
+			what += fmt.Sprintf(" · %s %v", k, s.args[k])
+		}
 	}
 	ask := q.say.Sprintf("Shall I propose it: %s?", what)
 	return []step{{offer: &tools.Result{Headline: ask, Question: ask, Options: []tools.Option{{Label: q.say.Sprintf("Propose it"), Tool: s.tool, Args: args}}}}}, nil
