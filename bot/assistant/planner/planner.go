@@ -239,6 +239,8 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 		args["replicas"] = n
 	case "rollback":
 		switch n, ok := q.number(); {
+		case slices.ContainsFunc(q.mention.Unknown, tagged.MatchString): // a rollback takes a revision's number: here they are, with their images
+			return []step{{tool: "rollout_history", args: q.with("target", targets[0])}}, nil
 		case ok:
 			args["revision"] = n
 		case len(q.mention.Numbers) > 0:

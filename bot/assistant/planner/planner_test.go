@@ -200,6 +200,8 @@ var questions = []struct {
 	{"scale checkout from 3 to 5 replicas", "scale replicas=5 target=deployment/checkout"},
 	{"roll back payments", "rollback target=deployment/payments"},
 	{"roll payments back to revision 17", "rollback revision=17 target=deployment/payments"},
+	{"roll payments back to v2.3.1", "rollout_history target=deployment/payments"},
+	{"隔离 worker-2", "cordon target=node/worker-2"},
 	{"cordon worker-2", "cordon target=node/worker-2"},
 	{"uncordon worker-2", "uncordon target=node/worker-2"},
 	{"drain node worker-3", "drain target=node/worker-3"},
