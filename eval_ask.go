@@ -130,10 +130,12 @@ func askWorlds(ctx context.Context, env *environment, chat chatFlags, worlds []a
 	return slices.Concat(out...), nil
 }
 
-// When the trouble of a world begins, and when it is asked about.
+// When the trouble of a world begins, and when it is asked about. Its clock runs no faster than the agent can follow: what is
+// reported late in simulated time would be answered wrongly.
 const (
 	askOnset = 4 * time.Minute
 	askAt    = 14 * time.Minute
+	askSpeed = 200 // simulated seconds a second
 )
 
 // askWorld lets a world come to its trouble and asks about it while its clock stands.
@@ -154,7 +156,7 @@ func askWorld(ctx context.Context, env *environment, chat chatFlags, x asking.Wo
 		return nil, err
 	}
 	q := &questioner{w: w, model: chat.hasModel(), questions: questions}
-	if err := w.run(ctx, 0, false, q); !errors.Is(err, errDriven) {
+	if err := w.run(ctx, askSpeed, false, q); !errors.Is(err, errDriven) {
 		return nil, cmp.Or(err, ctx.Err())
 	}
 	return q.verdicts, nil
@@ -211,7 +213,7 @@ func (q *questioner) put(ctx context.Context, caller tools.Caller, turns []assis
 	case err != nil:
 		return r, nil, err
 	case q.model && a.Degraded != "":
-		r.Text = "Answering without the model: " + a.Degraded
+		r.Text, r.Unclear = "Answering without the model: "+a.Degraded, true // what another answers is none of the model's
 	default:
 		r.Text, r.AskedBack = asking.Shown(a), asking.AskedBack(a)
 	}
