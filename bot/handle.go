@@ -209,7 +209,7 @@ func (b *Bot) show(ctx context.Context, in Inbound, caller tools.Caller, res *to
 		case err != nil:
 			return nil, err
 		case again: // where a card stands, it is only edited: silence would look like a broken button
-			m, err := card.Result(res, b.cfg.Now(), caller.Lang, b.choice(ctx))
+			m, err := b.card(ctx, res, caller.Lang)
 			m.Footer = phrase.For(caller.Lang).Sprintf("Its card is in this channel already.")
 			return &m, err
 		case len(res.Lists) == 0:
@@ -218,8 +218,21 @@ func (b *Bot) show(ctx context.Context, in Inbound, caller tools.Caller, res *to
 		// The card says what the headline says; only what the card lacks is left to show.
 		res = &tools.Result{Headline: phrase.For(caller.Lang).Sprintf("Beside the proposal:"), Lists: res.Lists}
 	}
-	m, err := card.Result(res, b.cfg.Now(), caller.Lang, b.choice(ctx))
+	m, err := b.card(ctx, res, caller.Lang)
 	return &m, err
+}
+
+// card renders a result. Those with pictures take turns.
+func (b *Bot) card(ctx context.Context, res *tools.Result, lang string) (message.Message, error) {
+	if len(res.Charts) > 0 {
+		select {
+		case b.easel <- struct{}{}:
+			defer func() { <-b.easel }()
+		case <-ctx.Done():
+			return message.Message{}, ctx.Err()
+		}
+	}
+	return card.Result(res, b.cfg.Now(), lang, b.choice(ctx))
 }
 
 // postProposal puts a proposal's card where it was asked for, and says whether it stands there already.
@@ -320,7 +333,7 @@ func (b *Bot) showAnswer(ctx context.Context, in Inbound, caller tools.Caller, a
 			if res.Proposal != "" {
 				continue
 			}
-			one, err := card.Result(res, b.cfg.Now(), caller.Lang, b.choice(ctx))
+			one, err := b.card(ctx, res, caller.Lang)
 			if err != nil {
 				return nil, err
 			}
