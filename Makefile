@@ -21,7 +21,7 @@ check: ## what is quick: no lab, no browser
 	$(GO) vet ./...
 	$(GO) test -short $(TEST_FLAGS) ./...
 
-eval: build ## the engine's judgement against the committed floors; RCA_DIR is a folder of labelled sets, made-up cases alone without one
+eval: build ## the engine's judgement and the planner's answers against the committed floors; RCA_DIR is a folder of labelled sets, made-up cases alone without one
 	$(BIN) eval all $(RCA_DIR)
 
 lint:

@@ -117,10 +117,7 @@ func (c *askCmd) alone(ctx context.Context, env *environment, k *kubeClients) (*
 	}
 	defer remove()
 	core, err := newCore(ctx, coreConfig{
-		policyFlags: c.policyFlags, chatFlags: chatFlags{
-			GeminiAPIKey: c.GeminiAPIKey, GeminiModel: c.GeminiModel, GeminiAPIURL: c.GeminiAPIURL, GeminiSDK: c.GeminiSDK,
-			OpenAIAPIKey: c.OpenAIAPIKey, OpenAIBaseURL: c.OpenAIBaseURL, OpenAIModel: c.OpenAIModel,
-		},
+		policyFlags: c.policyFlags, chatFlags: c.modelOnly(),
 		database: ":memory:", lang: cmp.Or(c.Lang, "en"), log: env.log,
 	})
 	if err != nil {

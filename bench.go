@@ -19,6 +19,7 @@ type benchCmd struct {
 	Latency benchLatencyCmd `cmd:"" help:"Status change in the API server to message in chat; approval to change in the API server."`
 	Engine  benchEngineCmd  `cmd:"" help:"What a sample, a vertex and a tick cost in the engine."`
 	Agent   benchAgentCmd   `cmd:"" help:"Bytes a minute and memory of the agent."`
+	Chat    benchChatCmd    `cmd:"" help:"A storm of alerts in one channel, and a crowd that asks at the same moment."`
 
 	Telemetry benchTelemetryCmd `cmd:"" help:"One tick of a large cluster from ClickHouse: time, and rows read."`
 }

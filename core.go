@@ -277,6 +277,19 @@ type checkedModel interface {
 	Check(ctx context.Context) error
 }
 
+// hasModel says whether a model is set up.
+func (f chatFlags) hasModel() bool {
+	return f.GeminiAPIKey != "" || f.OpenAIAPIKey != "" || f.OpenAIBaseURL != ""
+}
+
+// modelOnly leaves the platforms out: nobody is written to.
+func (f chatFlags) modelOnly() chatFlags {
+	return chatFlags{
+		GeminiAPIKey: f.GeminiAPIKey, GeminiModel: f.GeminiModel, GeminiAPIURL: f.GeminiAPIURL, GeminiSDK: f.GeminiSDK,
+		OpenAIAPIKey: f.OpenAIAPIKey, OpenAIBaseURL: f.OpenAIBaseURL, OpenAIModel: f.OpenAIModel,
+	}
+}
+
 // model makes the model that is set up, nil when there is none, and what closes it.
 func (f chatFlags) model(ctx context.Context) (checkedModel, func() error, error) {
 	none := func() error { return nil }

@@ -164,6 +164,18 @@ func newWorld(ctx context.Context, c *demoCmd, env *environment, extra func(*cor
 	return w, err
 }
 
+// backfill hands over what was counted before the demo began: the last hour by the minute, two days by the hour.
+func (w *world) backfill(ctx context.Context) error {
+	for step, ago := range map[time.Duration]time.Duration{time.Minute: time.Hour, time.Hour: 48 * time.Hour} {
+		counts, err := w.shop.Requests(ctx, demoEpoch.Add(-ago), demoEpoch, step)
+		if err != nil {
+			return err
+		}
+		w.core.engine.Backfill(demoCluster, counts)
+	}
+	return nil
+}
+
 // count hands over the minute that is over.
 func (w *world) count(ctx context.Context, now time.Time) error {
 	counts, err := w.shop.Requests(ctx, now.Add(-time.Minute), now, time.Minute)
@@ -199,7 +211,7 @@ func (w *world) inject(scenario string, after time.Duration) error {
 
 // run drives everything until the person leaves or ctx ends. speed is simulated seconds a second, 0 as fast as it
 // goes. With pauses the clock stands still while a proposal waits for a click.
-func (w *world) run(ctx context.Context, speed float64, pauses bool, p *player) error {
+func (w *world) run(ctx context.Context, speed float64, pauses bool, p actor) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(ctx, w.wire, agentPort(w.core)) })
 	group.Go(func() error { return w.agent.Run(ctx) })
@@ -211,10 +223,15 @@ func (w *world) run(ctx context.Context, speed float64, pauses bool, p *player) 
 	return group.Wait()
 }
 
+// actor is who acts while the clock stands after a tick: errDriven from it ends the run.
+type actor interface {
+	act(ctx context.Context, now time.Time) error
+}
+
 // errDriven says that the driver's time is over.
 var errDriven = errors.New("the demo's time is over")
 
-func (w *world) drive(ctx context.Context, speed float64, pauses bool, p *player) error {
+func (w *world) drive(ctx context.Context, speed float64, pauses bool, p actor) error {
 	select { // the clock starts when the engine knows the cluster
 	case <-ctx.Done():
 		return nil

@@ -21,12 +21,13 @@ import (
 	"github.com/bukahou/atlhyper/storage"
 )
 
-// evalCmd measures the engine's judgement against labels.
+// evalCmd measures the engine's judgement against labels, and answers against what they must hold.
 type evalCmd struct {
 	Rca    evalRcaCmd    `cmd:"" help:"Replay labelled incidents: whose fault was it, and when was it seen."`
 	All    evalAllCmd    `cmd:"" help:"All of it, against the committed floors: fails below one."`
 	Synth  evalSynthCmd  `cmd:"" help:"Made-up cases, hard on purpose, with a truth by construction."`
 	Detect evalDetectCmd `cmd:"" help:"Single series with labelled anomalies, scored by the rules of NAB."`
+	Ask    evalAskCmd    `cmd:"" help:"Questions in plain words with known answers: what the planner answers rightly, and the model."`
 }
 
 // evalFlags are common to the evaluations.
@@ -237,6 +238,13 @@ func (c *evalAllCmd) Run(ctx context.Context, env *environment) error {
 	}
 	for name, x := range s.ByName() {
 		figures["synth."+name] = x
+	}
+	asked, err := askAll(ctx, env)
+	if err != nil {
+		return err
+	}
+	for name, x := range asked {
+		figures["ask."+name] = x
 	}
 	for _, name := range slices.Sorted(maps.Keys(figures)) {
 		fmt.Fprintf(env.stdout, "%-45s %8.3f\n", name, figures[name])

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bukahou/atlhyper/bot/assistant"
+	"github.com/bukahou/atlhyper/engine/entity"
 	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/tools"
 )
@@ -36,6 +37,11 @@ type AskedCall struct {
 
 // Ask answers one question outside any thread. A verb goes straight to its tool, as in chat.
 func (b *Bot) Ask(ctx context.Context, question string, caller tools.Caller, progress assistant.Progress) (*Asked, error) {
+	return b.AskAfter(ctx, nil, question, caller, progress)
+}
+
+// AskAfter answers a question as one that follows others in a thread, which is that of an incident when the caller has one.
+func (b *Bot) AskAfter(ctx context.Context, earlier []assistant.Turn, question string, caller tools.Caller, progress assistant.Progress) (*Asked, error) {
 	caller.Question = question
 	if caller.Lang == "" {
 		caller.Lang = lang(Inbound{Text: question})
@@ -48,7 +54,7 @@ func (b *Bot) Ask(ctx context.Context, question string, caller tools.Caller, pro
 			a = &assistant.Answer{By: "command", Results: []*tools.Result{res}, Calls: []assistant.Call{{Tool: tool, Args: args, Result: res}}}
 		}
 	} else {
-		a, err = b.cfg.Answerer.Answer(ctx, assistant.Request{Text: question, Caller: caller, Now: b.cfg.Now()}, progress)
+		a, err = b.cfg.Answerer.Answer(ctx, b.request(ctx, caller, question, earlier), progress)
 	}
 	if err != nil {
 		return nil, err
@@ -77,4 +83,20 @@ func (b *Bot) Ask(ctx context.Context, question string, caller tools.Caller, pro
 		}
 	}
 	return out, nil
+}
+
+// request is a question with what the thread knows.
+func (b *Bot) request(ctx context.Context, caller tools.Caller, text string, earlier []assistant.Turn) assistant.Request {
+	req := assistant.Request{Text: text, Caller: caller, History: earlier, Now: b.cfg.Now()}
+	if caller.Incident == "" {
+		return req
+	}
+	if i, err := b.cfg.Engine.Incident(ctx, caller.Incident); err == nil {
+		req.Context = tools.Sentence(i)
+		req.Targets = []entity.Ref{i.Cause.Entity}
+		for _, a := range i.Entities {
+			req.Targets = append(req.Targets, a.Entity)
+		}
+	}
+	return req
 }

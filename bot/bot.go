@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -40,6 +41,9 @@ type Bot struct {
 	log *slog.Logger
 
 	begun time.Time
+	// easel holds a place for each answer that may draw its pictures now, half of the cores: drawing is work of milliseconds, and
+	// a crowd's pictures must not hold up the answers that have none.
+	easel chan struct{}
 
 	mu     sync.Mutex              // guards what follows
 	edited map[string]time.Time    // when a key was last delivered, by the wall clock: platforms' limits are real time
@@ -128,7 +132,7 @@ func New(cfg Config) (*Bot, error) {
 	cfg.Lang = cmp.Or(cfg.Lang, "en")
 	cfg.EditEvery = cmp.Or(cfg.EditEvery, 5*time.Second)
 	cfg.Poll = cmp.Or(cfg.Poll, 100*time.Millisecond)
-	return &Bot{cfg: cfg, log: cfg.Logger, begun: time.Now(), edited: map[string]time.Time{}, turns: map[Place]*turn{}, posts: map[Place]chan struct{}{}}, nil
+	return &Bot{cfg: cfg, log: cfg.Logger, begun: time.Now(), easel: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), edited: map[string]time.Time{}, turns: map[Place]*turn{}, posts: map[Place]chan struct{}{}}, nil
 }
 
 // Run serves every surface, follows the engine's events and empties the outbox until ctx ends. It returns the first

@@ -62,7 +62,9 @@ func (b *Bot) follow(ctx context.Context) error {
 	for b.pause(ctx) {
 		events, err := b.cfg.Store.EventsAfter(ctx, cursor, 100)
 		if err != nil {
-			b.log.Error("events not read", "err", err)
+			if ctx.Err() == nil {
+				b.log.Error("events not read", "err", err)
+			}
 			continue
 		}
 		for _, e := range events {

@@ -19,7 +19,6 @@ import (
 	"github.com/bukahou/atlhyper/bot/card"
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/engine/command"
-	"github.com/bukahou/atlhyper/engine/entity"
 	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/tools"
@@ -236,7 +235,7 @@ func (b *Bot) show(ctx context.Context, in Inbound, caller tools.Caller, res *to
 		case err != nil:
 			return nil, err
 		case again: // where a card stands, it is only edited: silence would look like a broken button
-			m, err := card.Result(res, b.cfg.Now(), caller.Lang, b.choice(ctx))
+			m, err := b.card(ctx, res, caller.Lang)
 			m.Footer = phrase.For(caller.Lang).Sprintf("Its card is in this channel already.")
 			return &m, err
 		case len(res.Lists) == 0:
@@ -245,8 +244,21 @@ func (b *Bot) show(ctx context.Context, in Inbound, caller tools.Caller, res *to
 		// The card says what the headline says; only what the card lacks is left to show.
 		res = &tools.Result{Headline: phrase.For(caller.Lang).Sprintf("Beside the proposal:"), Lists: res.Lists}
 	}
-	m, err := card.Result(res, b.cfg.Now(), caller.Lang, b.choice(ctx))
+	m, err := b.card(ctx, res, caller.Lang)
 	return &m, err
+}
+
+// card renders a result. Those with pictures take turns.
+func (b *Bot) card(ctx context.Context, res *tools.Result, lang string) (message.Message, error) {
+	if len(res.Charts) > 0 {
+		select {
+		case b.easel <- struct{}{}:
+			defer func() { <-b.easel }()
+		case <-ctx.Done():
+			return message.Message{}, ctx.Err()
+		}
+	}
+	return card.Result(res, b.cfg.Now(), lang, b.choice(ctx))
 }
 
 // postProposal puts a proposal's card where it was asked for, and says whether it stands there already.
@@ -282,18 +294,9 @@ func (b *Bot) home(ctx context.Context, caller tools.Caller) (*message.Message, 
 
 // ask puts free text to the assistant.
 func (b *Bot) ask(ctx context.Context, in Inbound, r Responder, caller tools.Caller, mem memory, text string) (*message.Message, error) {
-	req := assistant.Request{Text: text, Caller: caller, History: mem.Turns, Now: b.cfg.Now()}
+	req := b.request(ctx, caller, text, mem.Turns)
 	if in.Place.Thread != "" {
 		req.Thread = in.Place.Surface + "/" + in.Place.Channel + "/" + in.Place.Thread
-	}
-	if caller.Incident != "" {
-		if i, err := b.cfg.Engine.Incident(ctx, caller.Incident); err == nil {
-			req.Context = tools.Sentence(i)
-			req.Targets = []entity.Ref{i.Cause.Entity}
-			for _, a := range i.Entities {
-				req.Targets = append(req.Targets, a.Entity)
-			}
-		}
 	}
 	a, err := b.cfg.Answerer.Answer(ctx, req, func(step string) {
 		if err := r.Working(ctx, step); err != nil {
@@ -360,7 +363,7 @@ func (b *Bot) showAnswer(ctx context.Context, in Inbound, caller tools.Caller, a
 			if res.Proposal != "" {
 				continue
 			}
-			one, err := card.Result(res, b.cfg.Now(), caller.Lang, b.choice(ctx))
+			one, err := b.card(ctx, res, caller.Lang)
 			if err != nil {
 				return nil, err
 			}

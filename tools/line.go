@@ -69,6 +69,9 @@ func (r *Registry) ParseLine(line string) (tool string, args json.RawMessage, ok
 			if len(pos) == 0 {
 				return "", nil, true, &Problem{Sentence: fmt.Sprintf("%q is one word too many.", w), Remedy: "Usage: /atl " + spec.Usage}
 			}
+			if strings.EqualFold(w, "with") && len(out) > 0 && i+1 < len(words) && strings.Contains(words[i+1], "=") { // "label payments with team=shop"
+				continue
+			}
 			name, rest := strings.CutSuffix(pos[0], "…")
 			switch {
 			case rest: // up to the first flag

@@ -59,7 +59,12 @@ func (r *Registry) Mentions(caller Caller, text string) Mention {
 			m.Namespace = lower
 			continue
 		}
-		if kinds := names.kinds[lower]; kinds != 0 {
+		if one, many := strings.CutSuffix(lower, "s"); many && names.kinds[lower] == 0 && len(one) > 3 && names.kinds[one] != 0 {
+			if _, known := entity.ParseKind(lower); !known {
+				lower = one // "why are checkouts failing?"
+			}
+		}
+		if kinds := names.kinds[lower]; kinds != 0 && !(names.namespaces[lower] && kinds == ingresses && !besideKind(words, i, entity.Ingress)) {
 			at := bits.TrailingZeros16(kinds)
 			for _, j := range []int{i - 1, i + 1} { // "service payments" is not the Deployment of that name
 				if k, ok := kindAt(words, j); ok && slices.Contains(searched, k) && kinds&(1<<slices.Index(searched, k)) != 0 {
@@ -89,6 +94,18 @@ func (r *Registry) Mentions(caller Caller, text string) Mention {
 		}
 	}
 	return m
+}
+
+// ingresses is the bit of the Ingresses in names. One is often named as its namespace, and people mean that.
+var ingresses = uint16(1) << slices.Index(searched, entity.Ingress)
+
+func besideKind(words []string, i int, kind string) bool {
+	for _, j := range []int{i - 1, i + 1} {
+		if k, ok := kindAt(words, j); ok && k == kind {
+			return true
+		}
+	}
+	return false
 }
 
 func kindAt(words []string, i int) (string, bool) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"image/color"
+	"image/png"
 	"math"
 	"strings"
 	"time"
@@ -117,6 +118,9 @@ func Draw(c tools.Chart) ([]byte, error) {
 	return render(p, c, unit)
 }
 
+// encoder is quick: drawing is most of an answer's time, and these pictures are small either way.
+var encoder = png.Encoder{CompressionLevel: png.BestSpeed}
+
 // render puts title, key and plot onto one ground.
 func render(p *plot.Plot, c tools.Chart, unit string) ([]byte, error) {
 	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(72*scale), vgimg.UseBackgroundColor(ground))
@@ -158,7 +162,7 @@ func render(p *plot.Plot, c tools.Chart, unit string) ([]byte, error) {
 	}
 	p.Draw(draw.Crop(dc, 6, -margin, 4, -head))
 	var out bytes.Buffer
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(&out); err != nil {
+	if err := encoder.Encode(&out, canvas.Image()); err != nil {
 		return nil, fmt.Errorf("draw chart: %w", err)
 	}
 	return out.Bytes(), nil

@@ -79,6 +79,7 @@ func (k *Keeper) openRecord(ctx context.Context, in *Observation, i *Incident, a
 	i.UpdatedAt = in.Now
 	k.open[id] = i
 	k.dirty[id] = i
+	k.told[i.ID] = i.facts()
 	k.events = append(k.events, event.Event{At: in.Now, Type: event.IncidentOpened, Cluster: i.Cluster, Incident: id, Note: sentence(i.Title + ": " + i.Cause.Summary)})
 	k.log.InfoContext(ctx, "incident opened", "incident", id, "cluster", i.Cluster, "stage", i.Stage, "cause", i.Cause.Entity.String(), "kind", i.Cause.Kind)
 	return nil

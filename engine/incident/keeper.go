@@ -76,6 +76,7 @@ type Keeper struct {
 	dirty      map[string]*Incident   // changed and not saved yet
 	events     []event.Event          // not saved yet
 	saved      map[string]time.Time   // when an open record was last saved
+	told       map[string]int         // how many facts an open record showed when an event last told of it
 }
 
 // New makes a keeper without records; see Load.
@@ -90,7 +91,7 @@ func New(cfg Config) *Keeper {
 	return &Keeper{
 		store: cfg.Store, timing: cfg.Timing, changes: !cfg.IgnoreChanges, quiet: cfg.Quiet, log: cfg.Logger,
 		open: map[string]*Incident{}, closed: map[string]*Incident{}, candidates: map[string][]*Incident{},
-		dirty: map[string]*Incident{}, saved: map[string]time.Time{},
+		dirty: map[string]*Incident{}, saved: map[string]time.Time{}, told: map[string]int{},
 	}
 }
 
@@ -112,6 +113,7 @@ func (k *Keeper) Load(ctx context.Context) error {
 	defer k.mu.Unlock()
 	for _, i := range open {
 		k.open[i.ID] = i
+		k.told[i.ID] = i.facts()
 	}
 	for _, i := range newest {
 		if !i.Open() && i.MergedInto == "" {
@@ -317,6 +319,7 @@ func rank(s State) int {
 func (k *Keeper) retire(i *Incident) {
 	delete(k.open, i.ID)
 	delete(k.saved, i.ID)
+	delete(k.told, i.ID)
 	k.closed[i.ID] = i
 }
 
@@ -326,17 +329,33 @@ func (k *Keeper) forget(cluster string, now time.Time) {
 	maps.DeleteFunc(k.closed, func(_ string, i *Incident) bool { return now.Sub(i.Machine.StableAt) > k.timing.Reopen })
 }
 
-// tell notes that a record changed, with one sentence for its thread when there is something to say.
+// tell notes that a record changed, with one sentence for its thread when there is something to say. An event without a
+// sentence tells that more is broken than was told: who shows the record shows it anew.
 func (k *Keeper) tell(i *Incident, now time.Time, notes []string) {
 	if i.ID == "" {
 		return
 	}
 	i.UpdatedAt = now
 	k.dirty[i.ID] = i
-	if len(notes) == 0 {
+	size := i.facts()
+	if len(notes) == 0 && size <= k.told[i.ID] {
 		return
 	}
+	k.told[i.ID] = size
 	k.events = append(k.events, event.Event{At: now, Type: event.IncidentChanged, Cluster: i.Cluster, Incident: i.ID, Note: strings.Join(notes, "; ")})
+}
+
+// facts is how many things show a certain fault now.
+func (i *Incident) facts() int {
+	n := 0
+	for _, m := range i.Follow.Members {
+		for _, s := range m.Shown {
+			if s.Fact && s.Active {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // flush saves what changed, in one transaction. What could not be saved is kept for the next time.

@@ -13,6 +13,7 @@ import (
 	"github.com/bukahou/atlhyper/engine/baseline"
 	"github.com/bukahou/atlhyper/engine/detect"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/event"
 	"github.com/bukahou/atlhyper/engine/risk"
 )
 
@@ -231,6 +232,33 @@ func TestStorms(t *testing.T) {
 			t.Errorf("%d records", got)
 		}
 	})
+}
+
+func TestARecordThatGrowsIsShownAnewButNotAtEachPod(t *testing.T) {
+	s := newShop(t)
+	s.crowd("batch", 40)
+	s.fail("batch", "CrashLoopBackOff", 0.9, 1)
+	for n := 1; n < 40; n++ { // two a tick
+		s.fact(ref("Pod", fmt.Sprintf("batch-%d", n)), "CrashLoopBackOff", 0.9)
+		if n%2 == 0 {
+			s.wait(tick)
+		}
+	}
+	s.wait(5 * time.Minute) // nothing more breaks
+	var grown []time.Time
+	for _, e := range s.store.Events() {
+		if e.Type == event.IncidentChanged && e.Note == "" {
+			grown = append(grown, e.At)
+		}
+	}
+	if len(grown) < 3 || len(grown) > 8 {
+		t.Errorf("the growth of three minutes was told %d times", len(grown))
+	}
+	for n := 1; n < len(grown); n++ {
+		if gap := grown[n].Sub(grown[n-1]); gap < 30*time.Second {
+			t.Errorf("it was told again after %s", gap)
+		}
+	}
 }
 
 // crowd adds a deployment of n pods without a service.

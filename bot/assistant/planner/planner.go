@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +41,7 @@ type step struct {
 	tool      string
 	args      map[string]any
 	otherwise []step
+	offer     *tools.Result // shown in place of a call
 }
 
 // Answer implements assistant.Answerer. It returns a *tools.Problem when it does not understand or cannot answer.
@@ -62,6 +64,10 @@ func (p *Planner) Answer(ctx context.Context, req assistant.Request, progress as
 // run calls the tools of a plan. It gives the first problem, which is the answer when nothing else is.
 func (p *Planner) run(ctx context.Context, req assistant.Request, progress assistant.Progress, a *assistant.Answer, steps []step) (first *tools.Problem, err error) {
 	for _, s := range steps {
+		if s.offer != nil {
+			a.Results = append(a.Results, s.offer)
+			continue
+		}
 		if progress != nil {
 			progress(strings.ReplaceAll(s.tool, "_", " "))
 		}
@@ -98,35 +104,55 @@ func (p *Planner) run(ctx context.Context, req assistant.Request, progress assis
 	return first, nil
 }
 
+// readings are the questions whose words are so plain that a change which is spoken of beside them does not matter.
+var readings = []string{"logs", "events", "traces", "patterns", "search", "yaml", "describe"}
+
 // plan turns a question into steps, or says what is unclear about it.
 func (p *Planner) plan(req assistant.Request) ([]step, error) {
-	m := p.tools.Mentions(req.Caller, req.Text)
-	s := read(req.Text, m)
+	marked, text := marks(req.Text)
+	m := p.tools.Mentions(req.Caller, text)
+	s := read(text, m)
 	if m.Kind == "" {
 		m.Kind = s.kindOf()
 	}
-	q := question{sentence: s, mention: m, req: req, say: phrase.For(req.Caller.Lang)}
+	q := question{sentence: s, mention: m, marks: marked, req: req, say: phrase.For(req.Caller.Lang)}
 	if act := s.order(); act != "" && !(act == "fix" && slices.Contains(s.all(asks), "slo")) { // an objective is proposed, not a fix
 		return p.ordered(q, act)
 	}
-	if s.chatter() {
+	var offer []step
+	if polite, ok := s.request(); ok {
+		if act := polite.order(); acted[act] != nil {
+			asked := q
+			asked.sentence = polite
+			steps, err := p.ordered(asked, act)
+			if err != nil {
+				return nil, err
+			}
+			if offer, err = q.offer(steps[0]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if s.chatter() && offer == nil {
 		return nil, q.unclear()
 	}
 	wanted := s.all(asks)
 	ponders := s.ponders()
 	switch {
+	case ponders != "" && slices.Contains(wanted, "restarts"): // how often, and not when
+		wanted = append([]string{"restarts"}, wanted...)
 	case ponders != "" && s.asked && s.has("when", "who", "did", "was", "were", "has", "last") || s.holds("什么时候", "谁", "いつ", "誰") && ponders != "":
 		if !s.has("why", "root cause", "cause") && !s.holds("为什么", "原因", "なぜ") {
 			wanted = append([]string{"changes"}, wanted...)
 		}
-	case ponders != "" && len(wanted) > 0 && wanted[0] == "why":
-	case ponders == "rollback":
+	case ponders != "" && len(wanted) > 0 && (wanted[0] == "why" || slices.Contains(readings, wanted[0])):
+	case ponders == "rollback" || ponders == "set_image":
 		wanted = append([]string{"history", "advice"}, wanted...)
 	case ponders != "":
 		wanted = append([]string{"advice"}, wanted...)
 	}
 	// "and in staging?" is the question before, about something else; so is a name alone behind an "and".
-	if s.elliptic() && (len(wanted) == 0 || wanted[0] == "overview" || wanted[0] == "list" && m.Kind == "") && (m.Target != "" || m.Cluster != "" || m.Namespace != "") {
+	if s.elliptic() && (len(wanted) == 0 || wanted[0] == "overview" || wanted[0] == "list" && m.Kind == "") && (m.Target != "" || m.Cluster != "" || m.Namespace != "" || m.Since != "") {
 		if earlier := p.earlier(&q); len(earlier) > 0 {
 			wanted = append(earlier, wanted...)
 		} else {
@@ -137,13 +163,35 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	}
 	for _, w := range append(wanted, "") {
 		if steps := q.steps(w); len(steps) > 0 {
-			return steps, nil
+			return append(offer, q.each(steps)...), nil
 		}
+	}
+	if offer != nil {
+		return offer, nil
 	}
 	if s.means(asks[0]) {
 		return nil, &tools.Problem{Sentence: q.say.Sprintf("Ask me in plain words, or with a command."), Remedy: q.examples()}
 	}
 	return nil, q.unclear()
+}
+
+// offer asks whether a change that somebody asked for in the form of a question shall be proposed. It proposes nothing itself.
+func (q question) offer(s step) ([]step, error) {
+	args, err := json.Marshal(s.args)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	what := strings.ReplaceAll(s.tool, "_", " ")
+	if target, named := s.args["target"].(string); named {
+		what += " " + target
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.args)) {
+		if k != "target" && k != "cluster" {
+			what += fmt.Sprintf(" · %s %v", k, s.args[k])
+		}
+	}
+	ask := q.say.Sprintf("Shall I propose it: %s?", what)
+	return []step{{offer: &tools.Result{Headline: ask, Question: ask, Options: []tools.Option{{Label: q.say.Sprintf("Propose it"), Tool: s.tool, Args: args}}}}}, nil
 }
 
 // ordered plans a change. Its target stands in the order, or the order leans on the thread.
@@ -160,6 +208,9 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 		return []step{{tool: "silence", args: args}}, nil
 	}
 	q.orders = true
+	if steps, ok, err := q.bulk(act); ok {
+		return steps, err
+	}
 	targets := q.targets(act)
 	if len(targets) == 0 {
 		if w := candidate(q.mention, true); w != "" {
@@ -181,16 +232,24 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 		tool = "rollout_restart"
 	case "scale":
 		n, ok := q.number()
+		ok = ok && !q.relative()
 		if !ok {
 			return nil, &tools.Problem{Sentence: q.say.Sprintf("To how many replicas?"), Remedy: q.say.Sprintf("Such as: scale %s to 3.", targets[0])}
 		}
 		args["replicas"] = n
 	case "rollback":
 		switch n, ok := q.number(); {
+		case slices.ContainsFunc(q.mention.Unknown, tagged.MatchString): // a rollback takes a revision's number: here they are, with their images
+			return []step{{tool: "rollout_history", args: q.with("target", targets[0])}}, nil
 		case ok:
 			args["revision"] = n
 		case len(q.mention.Numbers) > 0:
 			return nil, &tools.Problem{Sentence: q.say.Sprintf("To which revision?"), Remedy: q.say.Sprintf("Such as: roll back %s to revision 17.", targets[0])}
+		}
+	case "taint", "untaint", "label", "unlabel", "annotate", "unannotate":
+		var err error
+		if tool, err = q.marking(act, targets[0], args); err != nil {
+			return nil, err
 		}
 	case "set_image":
 		if q.mention.Image == "" {

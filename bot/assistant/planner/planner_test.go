@@ -71,10 +71,15 @@ var questions = []struct {
 	{"show me the logs of payments", "logs target=deployment/payments"},
 	{"payments logs from the last 15 minutes", "logs since=15m target=deployment/payments"},
 	{"any errors in the logs of checkout?", "logs grep=(?i)error|fail|fatal|panic|exception target=deployment/checkout"},
-	{"logs of redis before the crash", "logs previous=true target=statefulset/redis"},
+	{"logs of redis before the crash", "logs previous=true target=statefulset/redis ; logs target=statefulset/redis"},
 	{"last 20 lines of the cart log", "logs tail=20 target=deployment/cart"},
 	{"payments 的日志", "logs target=deployment/payments"},
 	{"paymentsのログを見せて", "logs target=deployment/payments"},
+	{"grep the payments logs for connection refused", "search_logs target=deployment/payments text=connection refused ; logs grep=(?i)connection refused target=deployment/payments"},
+	{"what did cart say before it crashed?", "logs previous=true target=deployment/cart ; logs target=deployment/cart"},
+	{"don't restart payments yet, what do its logs say?", "logs target=deployment/payments"},
+	{"events of worker-2", "events all=true target=node/worker-2"},
+	{"why are checkouts failing?", "explain id=checkout"},
 	{"events of checkout", "events target=deployment/checkout"},
 	{"any events in shop in the last 10m?", "events namespace=shop since=10m"},
 	{"checkout 的事件", "events target=deployment/checkout"},
@@ -141,6 +146,9 @@ var questions = []struct {
 	{"checkout のレイテンシのグラフを見せて", "chart metric=latency target=deployment/checkout"},
 	{"compare payments with an hour ago", "signals ago=1h target=deployment/payments ; metrics target=deployment/payments"},
 	{"payments 与一小时前对比", "signals ago=1h target=deployment/payments ; metrics target=deployment/payments"},
+	{"compare payments and cart with an hour ago", "signals ago=1h target=deployment/payments ; metrics target=deployment/payments ; signals ago=1h target=deployment/cart ; metrics target=deployment/cart"},
+	{"is catalog slower than it was 30 minutes ago?", "signals ago=30m target=deployment/catalog ; metrics target=deployment/catalog"},
+	{"catalog は一時間前より遅い？", "signals ago=1h target=deployment/catalog ; metrics target=deployment/catalog"},
 	{"paymentsを1時間前と比べて", "signals ago=1h target=deployment/payments ; metrics target=deployment/payments"},
 	// Lists and counts.
 	{"list pods in shop", "list_resources kind=Pod namespace=shop"},
@@ -155,6 +163,13 @@ var questions = []struct {
 	{"列出 shop 的 pods", "list_resources kind=Pod namespace=shop"},
 	{"ノードの一覧", "list_resources kind=Node"},
 	{"which clusters do you know?", "clusters"},
+	{"pods with the label app=cart", "list_resources kind=Pod selector=app=cart"},
+	{"which pods are crashlooping?", "list_resources kind=Pod match=CrashLoopBackOff"},
+	{"deployments that run v2.3.1", "list_resources kind=Deployment match=v2.3.1"},
+	{"how many replicas does payments have?", "list_resources kind=Deployment match=payments"},
+	{"which node does redis run on?", "list_resources kind=Pod match=redis"},
+	{"what's running on worker-1?", "list_resources kind=Pod match=worker-1"},
+	{"how many times did cart restart?", "list_resources kind=Pod match=cart"},
 	// Incidents.
 	{"open incidents", "incidents"},
 	{"incidents of the last 24 hours", "incidents all=true since=24h"},
@@ -193,6 +208,8 @@ var questions = []struct {
 	{"scale checkout from 3 to 5 replicas", "scale replicas=5 target=deployment/checkout"},
 	{"roll back payments", "rollback target=deployment/payments"},
 	{"roll payments back to revision 17", "rollback revision=17 target=deployment/payments"},
+	{"roll payments back to v2.3.1", "rollout_history target=deployment/payments"},
+	{"隔离 worker-2", "cordon target=node/worker-2"},
 	{"cordon worker-2", "cordon target=node/worker-2"},
 	{"uncordon worker-2", "uncordon target=node/worker-2"},
 	{"drain node worker-3", "drain target=node/worker-3"},
@@ -209,6 +226,30 @@ var questions = []struct {
 	{"payments を再起動してください", "rollout_restart target=deployment/payments"},
 	{"checkout を 5 にスケールして", "scale replicas=5 target=deployment/checkout"},
 	{"payments をロールバックして", "rollback target=deployment/payments"},
+	{"keep new pods off worker-2", "cordon target=node/worker-2"},
+	{"don't schedule anything on worker-2", "cordon target=node/worker-2"},
+	{"不要再往 worker-2 调度 pod", "cordon target=node/worker-2"},
+	{"worker-2 にポッドを載せないで", "cordon target=node/worker-2"},
+	{"let pods onto worker-2 again", "uncordon target=node/worker-2"},
+	{"evacuate worker-3", "drain target=node/worker-3"},
+	{"increase checkout to 6", "scale replicas=6 target=deployment/checkout"},
+	{"checkout を 6 台に増やして", "scale replicas=6 target=deployment/checkout"},
+	{"go back to revision 2 of payments", "rollback revision=2 target=deployment/payments"},
+	{"把 payments 退回上一个版本", "rollback target=deployment/payments"},
+	{"taint worker-2 with gpu=yes:NoSchedule", "taint taint=gpu=yes:NoSchedule target=node/worker-2"},
+	{"put the taint gpu=yes on worker-2 and no execute", "taint taint=gpu=yes:NoExecute target=node/worker-2"},
+	{"给 worker-2 打上污点 gpu:NoSchedule", "taint taint=gpu:NoSchedule target=node/worker-2"},
+	{"remove the taint gpu from worker-2", "untaint taint=gpu target=node/worker-2"},
+	{"worker-2 の gpu テイントを外して", "untaint taint=gpu target=node/worker-2"},
+	{"add the label team=shop to payments", "label label=team=shop target=deployment/payments"},
+	{"label node worker-2 with disk=ssd", "label label=disk=ssd target=node/worker-2"},
+	{"remove the label team from payments", "label label=team- target=deployment/payments"},
+	{"去掉 payments 的标签 team", "label label=team- target=deployment/payments"},
+	{"set the annotation note=\"held back\" on cart", "annotate annotation=note=held back target=deployment/cart"},
+	{"restart every deployment in shop that has the label app=cart", "restart_all kind=Deployment namespace=shop selector=app=cart"},
+	{"scale all deployments with app=cart,tier=web in shop to 4", "scale_all kind=Deployment namespace=shop replicas=4 selector=app=cart,tier=web"},
+	{"重启 shop 中所有带标签 app=cart 的 deployment", "restart_all kind=Deployment namespace=shop selector=app=cart"},
+	{"shop の app=cart の付いた deployment をすべて再起動して", "restart_all kind=Deployment namespace=shop selector=app=cart"},
 	{"silence this for 2 hours", "silence for=2h"},
 	{"acknowledge", "acknowledge"},
 	// Questions and statements about changes are no orders.
@@ -288,6 +329,9 @@ func TestAThreadCarriesWhatItIsAbout(t *testing.T) {
 		"what people ask for without a name in a thread": {nil, "who is affected", true, "explain"},
 		"a list there is a list":                         {nil, "list pods", true, "list_resources kind=Pod"},
 		"another cluster is not the incident's":          {nil, "and in staging?", true, "overview cluster=staging"},
+		"the same question over another time":            {[]string{"what changed in the last hour?"}, "and in the last 3 hours?", false, "changes since=3h"},
+		"what changed, after a why":                      {[]string{"why is checkout slow?"}, "and what changed?", false, "changes"},
+		"then and now, of what was spoken about":         {[]string{"is catalog ok?"}, "1時間前と比べると？", false, "signals ago=1h target=deployment/catalog ; metrics target=deployment/catalog"},
 		"a misspelt name is not the cause":               {nil, "restart cartt", true, "rollout_restart target=cartt"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -309,7 +353,7 @@ func TestAThreadCarriesWhatItIsAbout(t *testing.T) {
 // TestNothingButAnOrderProposes puts every question of the table into forms that order nothing.
 func TestNothingButAnOrderProposes(t *testing.T) {
 	r := newToolbox(t)
-	writes := []string{"rollout_restart", "scale", "rollback", "set_image", "delete_pod", "cordon", "uncordon", "drain", "acknowledge", "silence"}
+	writes := []string{"rollout_restart", "scale", "rollback", "set_image", "delete_pod", "cordon", "uncordon", "drain", "acknowledge", "silence", "taint", "untaint", "label", "annotate", "restart_all", "scale_all"}
 	orders := 0
 	for _, q := range questions {
 		tool, _, _ := strings.Cut(q.want, " ")
@@ -335,16 +379,27 @@ func TestNothingButAnOrderProposes(t *testing.T) {
 func TestAnOrderThatLacksSomethingAsksForIt(t *testing.T) {
 	r := newToolbox(t)
 	for say, want := range map[string]string{
-		"restart payments and cart": "That names several things: deployment/payments, deployment/cart.",
-		"scale payments":            "To how many replicas?",
-		"set the image of payments": "To which image?",
-		"restart":                   "A name is needed for a change.",
-		"scale payments to 5 or 6":  "To how many replicas?",
-		"roll payments back 2 or 3": "To which revision?",
-		"drain payments":            "That works on Node, and deployment/payments is none.",
-		"restart worker-2":          "That works on Deployment, StatefulSet, DaemonSet, and node/worker-2 is none.",
-		"restart paymets":           "I find no Deployment, StatefulSet, DaemonSet named \"paymets\" in prod.",
-		"delete pod payments":       "That works on Pod, and deployment/payments is none.",
+		"restart payments and cart":                   "That names several things: deployment/payments, deployment/cart.",
+		"scale payments":                              "To how many replicas?",
+		"set the image of payments":                   "To which image?",
+		"restart":                                     "A name is needed for a change.",
+		"scale payments to 5 or 6":                    "To how many replicas?",
+		"roll payments back 2 or 3":                   "To which revision?",
+		"drain payments":                              "That works on Node, and deployment/payments is none.",
+		"restart worker-2":                            "That works on Deployment, StatefulSet, DaemonSet, and node/worker-2 is none.",
+		"give payments two more replicas":             "To how many replicas?",
+		"scale payments up by 2":                      "To how many replicas?",
+		"taint worker-2 with gpu=yes":                 "With which effect?",
+		"taint worker-2":                              "Which taint?",
+		"put a label on payments":                     "Which key and value?",
+		"remove a label from payments":                "Which key?",
+		"restart everything with app=cart in shop":    "Which kind of objects?",
+		"restart all deployments with app=cart":       "In which namespace?",
+		"label payments and cart with team=shop":      "That names several things: deployment/payments, deployment/cart.",
+		"taint payments with gpu=yes:NoSchedule":      "That works on Node, and deployment/payments is none.",
+		"scale all deployments with app=cart in shop": "To how many replicas?",
+		"restart paymets":                             "I find no Deployment, StatefulSet, DaemonSet named \"paymets\" in prod.",
+		"delete pod payments":                         "That works on Pod, and deployment/payments is none.",
 	} {
 		_, a, err := ask(t, r, assistant.Request{Text: say, Caller: mia})
 		var problem *tools.Problem
@@ -355,6 +410,49 @@ func TestAnOrderThatLacksSomethingAsksForIt(t *testing.T) {
 			t.Errorf("%q: %v has no remedy", say, err)
 		case want != "" && problem.Sentence != want:
 			t.Errorf("%q: %q, want %q", say, problem.Sentence, want)
+		}
+	}
+}
+
+// TestAPoliteQuestionIsOffered: whether "can you restart payments?" is an order is asked, with a button.
+func TestAPoliteQuestionIsOffered(t *testing.T) {
+	r := newToolbox(t)
+	for say, want := range map[string]string{
+		"can you restart payments?":                `rollout_restart {"target":"deployment/payments"}`,
+		"could you please scale checkout to 5?":    `scale {"replicas":5,"target":"deployment/checkout"}`,
+		"can we bump checkout to 6 replicas?":      `scale {"replicas":6,"target":"deployment/checkout"}`,
+		"能不能重启一下 payments？":                        `rollout_restart {"target":"deployment/payments"}`,
+		"可以把 checkout 扩到 5 吗？":                     `scale {"replicas":5,"target":"deployment/checkout"}`,
+		"payments を再起動してもらえますか？":                   `rollout_restart {"target":"deployment/payments"}`,
+		"should I restart payments?":               "",
+		"why can you not restart payments?":        "",
+		"can you tell me why payments restarted?":  "",
+		"can you restart payments if it fails?":    "",
+		"could you restart payments without risk?": `rollout_restart {"target":"deployment/payments"}`,
+		"will payments restart?":                   "",
+		"可以看一下 payments 的日志吗？":                     "",
+		"payments を再起動してもらえますか、それとも後でにしますか？明日は？": "",
+	} {
+		calls, a, err := ask(t, r, assistant.Request{Text: say, Caller: mia})
+		if err != nil && want != "" {
+			t.Errorf("%q: %v", say, err)
+			continue
+		}
+		got := ""
+		if a != nil && a.Results[0].Question != "" {
+			o := a.Results[0].Options[0]
+			got = o.Tool + " " + string(o.Args)
+			if a.Proposal != "" {
+				t.Errorf("%q was proposed", say)
+			}
+		}
+		if got != want {
+			t.Errorf("%q offers %q, want %q", say, got, want)
+		}
+		for _, c := range calls {
+			if strings.HasPrefix(c, "rollout_restart") || strings.HasPrefix(c, "scale ") {
+				t.Errorf("%q called %q", say, c)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -45,6 +46,9 @@ func read(text string, m tools.Mention) sentence {
 			s.asked = true
 			latin.WriteString("? ")
 			han.WriteByte('?')
+		case c == '=': // where a label stood
+			latin.WriteString("= ")
+			han.WriteByte('=')
 		case inWord(c):
 			j := i
 			for j < len(runes) && inWord(runes[j]) {
@@ -80,7 +84,7 @@ func word(w string, known map[string]bool) string {
 	switch {
 	case w == "":
 		return ","
-	case known[bare] || known[bare[strings.LastIndexByte(bare, '/')+1:]]:
+	case known[bare] || known[bare[strings.LastIndexByte(bare, '/')+1:]] || known[strings.TrimSuffix(bare, "s")]:
 		return "@" + stop
 	case contractions[w] != "":
 		return contractions[w] + stop
@@ -92,12 +96,43 @@ func word(w string, known map[string]bool) string {
 
 // has says whether one of the English phrases stands in the sentence as whole words.
 func (s sentence) has(phrases ...string) bool {
-	return slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(s.latin, " "+p+" ") })
+	return slices.ContainsFunc(phrases, func(p string) bool { return inOrder(s.latin, p, " ") })
 }
 
 // holds says whether one of the runs of Chinese or Japanese characters stands in the sentence.
 func (s sentence) holds(runs ...string) bool {
-	return slices.ContainsFunc(runs, func(r string) bool { return strings.Contains(s.han, r) })
+	return slices.ContainsFunc(runs, func(r string) bool { return inOrder(s.han, r, "") })
+}
+
+// inOrder says whether the pieces of a phrase, which … separates, stand in a text one behind the other, each between bounds.
+// Every question is held against every phrase, so that it makes nothing new.
+func inOrder(text, phrase, bound string) bool {
+	for more := true; more; {
+		var piece string
+		piece, phrase, more = strings.Cut(phrase, "…")
+		piece, phrase = strings.TrimSpace(piece), strings.TrimSpace(phrase)
+		end := after(text, piece, bound)
+		if end < 0 {
+			return false
+		}
+		text = text[end:]
+	}
+	return true
+}
+
+// after gives where a text goes on behind the first piece between bounds, the second bound included; -1 when there is none.
+func after(text, piece, bound string) int {
+	for from := 0; ; {
+		i := strings.Index(text[from:], piece)
+		if i < 0 {
+			return -1
+		}
+		i += from
+		if end := i + len(piece); strings.HasSuffix(text[:i], bound) && strings.HasPrefix(text[end:], bound) {
+			return end
+		}
+		from = i + 1
+	}
 }
 
 func (s sentence) means(i intent) bool { return s.has(i.words...) || s.holds(i.han...) }
@@ -119,6 +154,7 @@ var polite = []string{"please", "now", "ok", "okay", "then", "and", "just", "go 
 // order gives the change that a sentence tells us to make, "" when it is no order. It is none when anything in it asks,
 // doubts, forbids or puts it off: a change that nobody ordered must not even be proposed.
 func (s sentence) order() string {
+	s = s.plain()
 	if s.asked || s.holds(doubts...) || strings.HasSuffix(s.han, "か") || s.has("not", "never", "if", "unless", "when", "whenever", "after", "before", "until", "later", "tomorrow", "every", "instead of", "would", "should",
 		"could", "might", "why", "how", "was", "were", "did", "has", "had", "been", "keeps", "kept", "wants", "tried", "failed", "said", "says", "told", "asked") {
 		return ""
@@ -134,7 +170,8 @@ func (s sentence) order() string {
 	}
 	for _, a := range acts {
 		for _, w := range a.words {
-			if strings.HasPrefix(rest, w+" ") {
+			first, _, _ := strings.Cut(w, " …")
+			if strings.HasPrefix(rest, first+" ") && inOrder(" "+rest, w, " ") {
 				return a.name
 			}
 		}
@@ -145,6 +182,57 @@ func (s sentence) order() string {
 		}
 	}
 	return ""
+}
+
+// clauses say which objects of many are meant. They hold words that would make a question of an order.
+var clauses = regexp.MustCompile(` (?:that|which) (?:has|have|carries|carry|bears|bear) (?:(?:the|a) )?labels? | (?:having|bearing) (?:(?:the|a) )?labels? `)
+
+// each is "every" of objects, and not of times.
+var each = regexp.MustCompile(` (?:every|each) (deployment|statefulset|daemonset|workload|pod|node) `)
+
+// The orders to a node that consist in forbidding it something.
+var (
+	forbidden   = regexp.MustCompile(` do not schedule (?:[^,?]* )?on | do not (?:place|put) (?:[a-z]+ ){0,2}(?:pods?|workloads?|anything) (?:[^,?]* )?on `)
+	forbiddenZh = regexp.MustCompile(`(?:不要|别)([^,?]{0,24})调度`)
+	forbiddenJa = regexp.MustCompile(`(?:載せ|乗せ|置か|スケジュールし|配置し|割り当て)ないで`)
+)
+
+// plain puts what only looks like a doubt in other words: "every deployment that has the label", and the orders that consist
+// in forbidding something, such as new pods on a node.
+func (s sentence) plain() sentence {
+	s.latin = each.ReplaceAllString(clauses.ReplaceAllString(s.latin, " with label "), " all $1 ")
+	s.latin = forbidden.ReplaceAllString(s.latin, " stop scheduling on ")
+	if !s.holds("停止", "禁止", "隔离") {
+		s.han = forbiddenZh.ReplaceAllString(s.han, "停止${1}调度")
+	}
+	s.han = forbiddenJa.ReplaceAllString(s.han, "スケジュール停止")
+	return s
+}
+
+// The forms in which an order is put as a question, and what is left of a Japanese one.
+var (
+	politeEn = regexp.MustCompile(`^ (?:(?:hey|hi|ok|so|and|then|please|,) )*(?:can|could|would|will|shall|may) (?:you|we) `)
+	politeZh = regexp.MustCompile(`能不能|可不可以|可否|能否|麻烦|可以|能`)
+	politeJa = regexp.MustCompile(`て(?:もらえ|くれ|いただけ|頂け)(?:ますか|ませんか|る|ない)?`)
+)
+
+// request gives the order in a polite question, "can you restart payments?". ok is false when there is none. It is no order
+// yet: whether one is meant has to be asked.
+func (s sentence) request() (order sentence, ok bool) {
+	s.asked = false
+	switch {
+	case politeEn.MatchString(s.latin):
+		s.latin = " " + politeEn.ReplaceAllString(s.latin, "")
+		s.han = ""
+	case politeJa.MatchString(s.han):
+		s.han, s.latin = politeJa.ReplaceAllString(s.han, "て"), " "
+	case politeZh.MatchString(s.han) && strings.Contains(s.han, "吗") || strings.Contains(s.han, "能不能") || strings.Contains(s.han, "可不可以"):
+		s.han, s.latin = strings.NewReplacer("好吗", "", "行吗", "", "吗", "").Replace(politeZh.ReplaceAllString(s.han, "")), " "
+	default:
+		return s, false
+	}
+	s.latin, s.han = strings.ReplaceAll(s.latin, " ?", ""), strings.ReplaceAll(s.han, "?", "")
+	return s, true
 }
 
 // doubts are what makes a Chinese or Japanese sentence something else than an order.

@@ -19,6 +19,7 @@ import (
 type question struct {
 	sentence
 	mention tools.Mention
+	marks   []mark // labels, annotations and taints that it writes out; no name of mention is taken from them
 	req     assistant.Request
 	say     *message.Printer
 	orders  bool // it asks for a change
@@ -77,7 +78,10 @@ var acted = map[string][]string{
 	"set_image": {entity.Deployment, entity.StatefulSet, entity.DaemonSet}, "scale": {entity.Deployment, entity.StatefulSet},
 	"cordon": {entity.Node}, "uncordon": {entity.Node}, "drain": {entity.Node}, "delete_pod": {entity.Pod},
 	"rollout_pause": {entity.Deployment}, "rollout_resume": {entity.Deployment}, "run_cronjob": {entity.CronJob},
+	"taint": {entity.Node}, "untaint": {entity.Node}, "label": labelled, "unlabel": labelled, "annotate": labelled, "unannotate": labelled,
 }
+
+var labelled = []string{entity.Deployment, entity.StatefulSet, entity.DaemonSet, entity.CronJob, entity.Job, entity.Service, entity.Node, entity.Pod, "Namespace"}
 
 // targets gives what an order names: what it can act on, else whatever it names, about which the tool will say why not.
 func (q question) targets(act string) []string {
@@ -116,13 +120,23 @@ func (q question) number() (int64, bool) {
 	return left[0], true
 }
 
+// relative says whether an order counts from what there is: "two more" is no number of replicas.
+func (q question) relative() bool {
+	return q.has("by #", "# more", "# fewer", "# less", "# extra", "# additional", "another #") ||
+		q.holds("多#", "再加#", "再扩#", "增加#", "减少#", "少#", "加#个", "减#个", "#台増や", "#個増や", "#つ増や", "#台減ら", "#個減ら", "#つ減ら", "#台追加", "#個追加")
+}
+
 // needsName are the questions that make no sense without a name.
-var needsName = []string{"logs", "operations", "describe", "yaml", "history", "rollout", "topology", "metrics", "chart", "signals", "restart", "scale", "rollback", "set_image", "cordon", "uncordon", "drain", "delete_pod", "rollout_pause", "rollout_resume", "run_cronjob"}
+var needsName = []string{"logs", "operations", "describe", "yaml", "history", "rollout", "topology", "metrics", "chart", "signals", "restart", "scale", "rollback", "set_image", "cordon", "uncordon", "drain", "delete_pod", "rollout_pause", "rollout_resume", "run_cronjob",
+	"taint", "untaint", "label", "unlabel", "annotate", "unannotate", "restarts"}
 
 // leans says whether a question without a name takes one from what was said before.
 func (q question) leans(wanted []string) bool {
 	if len(wanted) == 0 {
 		return q.elliptic() || q.back()
+	}
+	if wanted[0] == "changes" && !q.back() { // "and what changed?" asks for what may have caused it, which lies elsewhere
+		return false
 	}
 	if slices.Contains(needsName, wanted[0]) {
 		return q.mention.Kind == "" && candidate(q.mention, true) == ""
@@ -158,11 +172,37 @@ func (q question) figure() string {
 	return ""
 }
 
-// reasons are the states that pods are asked for by their Kubernetes names.
-var reasons = regexp.MustCompile(`(?i)crashloopbackoff|imagepullbackoff|errimagepull|oomkilled|createcontainerconfigerror|evicted|pending|terminating`)
+// reasons are the states that pods are asked for, with what stands in their status.
+var reasons = []struct {
+	said   *regexp.Regexp
+	status string
+}{
+	{regexp.MustCompile(`(?i)crash ?-?loop`), "CrashLoopBackOff"},
+	{regexp.MustCompile(`(?i)imagepullbackoff`), "ImagePullBackOff"},
+	{regexp.MustCompile(`(?i)errimagepull`), "ErrImagePull"},
+	{regexp.MustCompile(`(?i)image ?pull|pull(ing)? (the|their|its|an) images?|拉不到镜像|拉取镜像|镜像拉取|イメージを(取得|プル)`), "ImagePull"},
+	{regexp.MustCompile(`(?i)oom ?-?killed|被 ?oom`), "OOMKilled"},
+	{regexp.MustCompile(`(?i)createcontainerconfigerror`), "CreateContainerConfigError"},
+	{regexp.MustCompile(`(?i)evicted|被驱逐|退避された`), "Evicted"},
+	{regexp.MustCompile(`(?i)pending`), "Pending"},
+	{regexp.MustCompile(`(?i)terminating`), "Terminating"},
+}
+
+// reason is the state that a question names, "" when it names none.
+func (q question) reason() string {
+	for _, r := range reasons {
+		if r.said.MatchString(q.req.Text) {
+			return r.status
+		}
+	}
+	return ""
+}
+
+// tagged is a version, such as an image's tag.
+var tagged = regexp.MustCompile(`^v?\d+(\.\d+)+[a-z0-9.-]*$`)
 
 func (q question) unhealthy() bool {
-	return q.has("not ready", "unhealthy", "failing", "failed", "broken", "not running", "crash", "crashing", "crashed", "crashes", "bad", "down", "not healthy", "not ok", "in trouble", "sick", "stuck", "degraded", "dead", "wrong", "not well", "problem", "problems", "restarting") ||
+	return q.has("not ready", "unhealthy", "failing", "failed", "broken", "not running", "crash", "crashing", "crashed", "crashes", "bad", "down", "not healthy", "not ok", "in trouble", "sick", "stuck", "degraded", "dead", "wrong", "not well", "less than all", "not all", "not fully", "fewer than", "missing", "problem", "problems", "restarting") ||
 		q.holds("不健康", "失败", "异常", "没有就绪", "未就绪", "不正常", "有问题", "挂了", "崩溃", "異常", "失敗", "動いていない", "落ちて", "準備できていない", "問題")
 }
 
@@ -170,7 +210,31 @@ func (q question) unhealthy() bool {
 var (
 	quoted  = regexp.MustCompile(`["“”「『'‘]([^"“”」』'’]{2,200})["“”」』'’]`)
 	traceID = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+	// unquoted is what follows the words of a search to the end of the sentence, and the words that may stand there beside it.
+	unquoted = regexp.MustCompile(`(?i)\b(?:for|contain|contains|containing|mention|mentions|mentioning|that says?|saying) ([a-z0-9][a-z0-9 ._/:-]*)|(?:包含|含有|搜索)\s*([a-z0-9][a-z0-9 ._/:-]*)|([a-z0-9][a-z0-9 ._/:-]*?)\s*を含む`)
+	beside   = regexp.MustCompile(`(?i)\b(?:in|of|from|over|during|within|since) (?:the|its|their|this|last|past|all|logs?)\b.*$`)
 )
+
+// sought is the text that a search names: in quotes, or the words behind "for", when these are no name and no level.
+func (q question) sought() string {
+	if g := quoted.FindStringSubmatch(q.req.Text); g != nil {
+		return g[1]
+	}
+	for _, g := range unquoted.FindAllStringSubmatch(q.req.Text, -1) {
+		text := strings.Trim(beside.ReplaceAllString(g[1]+g[2]+g[3], ""), " ._/:-")
+		words := strings.Fields(strings.ToLower(text))
+		named := slices.ContainsFunc(append([]string{q.mention.Target}, q.mention.Others...), func(t string) bool {
+			_, name, _ := strings.Cut(t, "/")
+			return slices.Contains(words, name)
+		})
+		if len(text) > 2 && !named && !slices.ContainsFunc(words, func(w string) bool {
+			return slices.Contains([]string{"error", "errors", "warning", "warnings", "exception", "exceptions", "logs", "log", "me"}, w)
+		}) {
+			return text
+		}
+	}
+	return ""
+}
 
 // graded adds the level that a question about logs names.
 func (q question) graded(args map[string]any) map[string]any {
@@ -181,6 +245,34 @@ func (q question) graded(args map[string]any) map[string]any {
 		args["level"] = "warn"
 	}
 	return args
+}
+
+// several are the tools that answer about each of a few things that are named together.
+var several = []string{"logs", "metrics", "signals", "describe", "rollout_history", "rollout_status", "operations"}
+
+// each repeats one step for the other things that the question names, at most three in all.
+func (q question) each(steps []step) []step {
+	if len(steps) != 1 || q.mention.Target == "" || steps[0].args["target"] != q.mention.Target || !slices.Contains(several, steps[0].tool) {
+		return steps
+	}
+	out := steps
+	for _, other := range q.mention.Others[:min(2, len(q.mention.Others))] {
+		out = append(out, steps[0].instead(other))
+	}
+	return out
+}
+
+// instead is the same step about something else.
+func (s step) instead(target string) step {
+	s.args = maps.Clone(s.args)
+	s.args["target"] = target
+	for i, o := range s.otherwise {
+		if i == 0 {
+			s.otherwise = slices.Clone(s.otherwise)
+		}
+		s.otherwise[i] = o.instead(target)
+	}
+	return s
 }
 
 // steps turns an intent and the names of the question into calls; none when they do not fit together.
@@ -235,14 +327,17 @@ func (q question) steps(what string) []step {
 			return nil
 		}
 		args := q.with("target", target, "since", m.Since)
-		if q.has("previous", "before the crash", "before it crashed", "last life", "crashed container") || q.holds("之前", "上一个", "崩溃前", "前回", "クラッシュ前") {
-			args["previous"] = true
-		}
+		previous := q.has("previous", "before the crash", "before it crashed", "before it died", "last life", "last words", "crashed", "dying") || q.holds("之前", "上一个", "崩溃前", "崩溃的", "前回", "クラッシュ前", "クラッシュした")
 		if q.has("error", "errors", "exception", "exceptions", "panic", "fatal") || q.holds("错误", "报错", "异常", "エラー", "例外") {
 			args["grep"] = "(?i)error|fail|fatal|panic|exception"
 		}
 		if len(m.Numbers) == 1 && q.has("last # lines", "# lines", "tail #", "last #") {
 			args["tail"] = m.Numbers[0]
+		}
+		if previous {
+			before := maps.Clone(args)
+			before["previous"] = true
+			return []step{{tool: "logs", args: before, otherwise: one("logs", args)}} // nothing may have crashed
 		}
 		return one("logs", args)
 	case "patterns":
@@ -257,13 +352,13 @@ func (q question) steps(what string) []step {
 		}
 		return one("log_patterns", q.graded(args))
 	case "search":
-		text := quoted.FindStringSubmatch(q.req.Text)
-		if text == nil {
+		text := q.sought()
+		if text == "" {
 			return nil
 		}
-		search := step{tool: "search_logs", args: q.graded(q.with("target", target, "text", text[1], "since", m.Since))}
+		search := step{tool: "search_logs", args: q.graded(q.with("target", target, "text", text, "since", m.Since))}
 		if target != "" { // without a log store, its own lines
-			search.otherwise = one("logs", q.with("target", target, "grep", "(?i)"+regexp.QuoteMeta(text[1]), "since", m.Since))
+			search.otherwise = one("logs", q.with("target", target, "grep", "(?i)"+regexp.QuoteMeta(text), "since", m.Since))
 		}
 		return []step{search}
 	case "traces":
@@ -283,16 +378,25 @@ func (q question) steps(what string) []step {
 			return one("operations", q.with("target", target, "since", m.Since))
 		}
 	case "events":
-		return one("events", q.with("target", target, "since", m.Since))
+		args := q.with("target", target, "since", m.Since)
+		if strings.HasPrefix(target, "node/") { // what befalls a node is told in normal events as well
+			args["all"] = true
+		}
+		return one("events", args)
+	case "restarts":
+		if target != "" {
+			_, name, _ := strings.Cut(target, "/")
+			return one("list_resources", q.with("kind", entity.Pod, "match", name))
+		}
 	case "topology":
 		if target == "" {
 			return nil
 		}
 		args := q.with("target", target)
 		switch {
-		case q.has("upstream", "who calls", "what calls", "callers", "depends on @", "depend on @", "depending on @", "blast radius", "breaks if", "break if", "fails if", "used by", "affected if"), q.holds("上游", "谁调用", "谁依赖", "依赖@的", "依赖于@的", "上流", "呼び出し元", "@に依存"):
+		case q.has("upstream", "who calls", "what calls", "callers", "depends on @", "depend on @", "depending on @", "blast radius", "breaks if", "break if", "fails if", "used by", "talk to @", "talks to @", "talk with @", "affected if", "happens if @", "if @ goes down", "if @ dies", "if @ stays down", "if @ is down", "without @", "relies on @", "rely on @"), q.holds("上游", "谁调用", "谁依赖", "依赖@的", "依赖于@的", "挂了会", "挂掉会", "停了会", "会影响谁", "@を使って", "@を利用して", "谁在用", "在用@", "用到@", "落ちたら", "止まったら", "上流", "呼び出し元", "@に依存"):
 			args["direction"] = "upstream"
-		case q.has("downstream", "does @ depend on", "@ depends on", "@ depend on", "does it depend on", "it depends on", "calls what", "does @ call", "talks to", "talk to", "dependencies of", "needs"), q.holds("下游", "@依赖", "@调用", "下流", "@が依存", "@は何に依存", "依存先"):
+		case q.has("downstream", "does @ depend on", "@ depends on", "@ depend on", "does it depend on", "it depends on", "does it need", "does @ need", "calls what", "does @ call", "talks to", "talk to", "dependencies of", "needs"), q.holds("下游", "@依赖", "@调用", "下流", "@が依存", "@は何に依存", "依存先"):
 			args["direction"] = "downstream"
 		}
 		return one("topology", args)
@@ -320,7 +424,8 @@ func (q question) steps(what string) []step {
 		if what == "metrics" && target != "" {
 			return one("metrics", q.with("target", target))
 		}
-		if !q.has("cpu", "memory", "ram", "top", "top pods", "top nodes", "resource usage", "resource use", "load", "using the most", "uses the most", "hungriest") && !q.holds("cpu", "内存", "资源", "占用", "メモリ", "リソース", "使用") {
+		if !q.has("cpu", "memory", "ram", "top", "top pods", "top nodes", "resource usage", "resource use", "load", "using the most", "uses the most", "hungriest", "busiest", "how busy", "heaviest", "how loaded", "how full", "hottest", "most loaded", "overloaded", "under load") &&
+			!q.holds("cpu", "内存", "资源", "占用", "最忙", "有多忙", "最热", "负载", "メモリ", "リソース", "使用", "忙し") {
 			if what == "metrics" {
 				return one("alerts", q.with())
 			}
@@ -364,7 +469,11 @@ func (q question) steps(what string) []step {
 		}
 		return one("explain", q.about())
 	case "list":
-		return q.list()
+		steps := q.list()
+		if len(steps) == 1 && m.Kind == entity.Service && steps[0].args["unhealthy"] == true { // people call an application a service
+			steps = append(steps, step{tool: "overview", args: q.wide()})
+		}
+		return steps
 	case "overview":
 		return q.overview(target, how)
 	case "hello":
@@ -389,23 +498,44 @@ func (q question) steps(what string) []step {
 // list shows the objects of a kind that a question names by itself.
 func (q question) list() []step {
 	m := q.mention
-	if m.Kind == "" {
+	word, name, _ := strings.Cut(m.Target, "/")
+	about, _ := entity.ParseKind(word)
+	kind := m.Kind
+	switch {
+	case about == entity.Node && kind == "" && q.placed(): // what runs on a node
+		kind = entity.Pod
+	case about != "" && about != entity.Node && (kind == entity.Node || kind == "" && q.placed()): // where something runs
+		kind = entity.Pod
+	case slices.Contains(acted["restart"], about) && kind == "" && (q.has("replicas", "replica", "instances", "copies") || q.holds("副本", "实例", "レプリカ", "インスタンス")):
+		kind = about
+	case kind == "":
 		return nil
 	}
-	args := q.with("kind", m.Kind)
-	switch reason := reasons.FindString(q.req.Text); {
+	args := q.with("kind", kind)
+	if len(q.marks) > 0 {
+		args["selector"] = q.selector()
+	}
+	version := slices.IndexFunc(m.Unknown, tagged.MatchString)
+	switch reason := q.reason(); {
 	case m.Target != "":
-		word, name, _ := strings.Cut(m.Target, "/")
-		if kind, _ := entity.ParseKind(word); kind == m.Kind {
+		if about == kind && kind == m.Kind {
 			return nil // "the deployment payments" is one object and no list
 		}
 		args["match"] = name
 	case reason != "":
 		args["match"] = reason
+	case version >= 0:
+		args["match"] = m.Unknown[version]
 	case q.unhealthy(), q.has("ok", "okay", "fine", "healthy", "up", "good", "green", "alive") && !q.has("how many", "count"):
 		args["unhealthy"] = true
 	}
 	return []step{{tool: "list_resources", args: args}}
+}
+
+// placed says whether a question is about what runs where.
+func (q question) placed() bool {
+	return q.has("where does", "where is", "where are", "where do", "run on", "runs on", "running on", "is on", "on which node", "which node") ||
+		q.holds("哪个节点", "哪台", "跑了", "跑在", "运行在", "どのノード", "動いて", "載って")
 }
 
 func (q question) overview(target string, how []step) []step {
