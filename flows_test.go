@@ -305,8 +305,8 @@ var flows = []struct {
 		s.expect(theMia, "break-glass TARGET REASON…") // the last of all, and nothing was cut
 		s.do(s.command(theMia, "help scale"))
 		s.expect(theMia, "/atl scale TARGET REPLICAS", "Propose another number of replicas")
-		s.do(s.command(theKen, "help ack"))
-		s.expect(theKen, "No command has ack in its name") // it is no viewer's
+		s.do(s.command(theKen, "help uncordon"))
+		s.expect(theKen, "No command has uncordon in its name") // it is no viewer's
 	}},
 	{"a long answer comes page by page", func(s *scene) {
 		s.do(s.command(theMia, "list pods -n "+s.place))
