@@ -91,6 +91,8 @@ type chatFlags struct {
 	OpenAIBaseURL string `name:"openai-base-url" help:"Ollama, vLLM or the like, such as http://localhost:11434/v1." env:"OPENAI_BASE_URL" group:"Model"`
 	OpenAIModel   string `name:"openai-model" help:"Model there." env:"OPENAI_MODEL" group:"Model"`
 
+	SecretKeyFile string `help:"File with the key, 64 hexadecimal digits, that seals the model's API key when an admin sets it in chat; secret.key in the data directory when left out." env:"ATLHYPER_SECRET_KEY_FILE" type:"path" placeholder:"FILE" group:"Model"`
+
 	ModelTokensPerson int `help:"Tokens that one person may spend on the model in a day (UTC); then the planner answers. 0: no limit." env:"ATLHYPER_MODEL_TOKENS_PERSON" default:"1000000" group:"Model"`
 	ModelTokensThread int `help:"The same of one thread." env:"ATLHYPER_MODEL_TOKENS_THREAD" default:"1000000" group:"Model"`
 	ModelTokensAll    int `help:"The same of everybody together." env:"ATLHYPER_MODEL_TOKENS_ALL" default:"20000000" group:"Model"`
@@ -139,6 +141,7 @@ type core struct {
 	engine   *engine.Engine
 	tools    *tools.Registry
 	answerer assistant.Answerer
+	model    *modelBox
 	bot      *bot.Bot
 	notifier *notify.Notifier // nil without routes
 	slack    *slack.Slack
@@ -188,9 +191,11 @@ func newCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if c.tools, err = tools.New(c.engine, cfg.log); err != nil {
 		return fail(err)
 	}
-	if err = c.connectModel(ctx, cfg); err != nil {
+	if c.model, err = openModelBox(ctx, cfg.chatFlags, c.db, cfg.database, planner.New(c.tools), c.tools, cfg.log); err != nil {
 		return fail(err)
 	}
+	c.answerer = c.model
+	c.close = append(c.close, c.model.Close)
 	if err = c.connectPlatforms(&cfg); err != nil {
 		return fail(err)
 	}
@@ -205,7 +210,7 @@ func newCore(ctx context.Context, cfg coreConfig) (*core, error) {
 		return fail(err)
 	}
 	c.bot, err = bot.New(bot.Config{
-		Engine: c.engine, Tools: c.tools, Answerer: c.answerer, Store: c.db, Surfaces: cfg.surfaces, Channels: cfg.channels,
+		Engine: c.engine, Tools: c.tools, Answerer: c.answerer, Models: c.model, Store: c.db, Surfaces: cfg.surfaces, Channels: cfg.channels,
 		Lang: cfg.lang, Now: cfg.now, EditEvery: cfg.editGap, Poll: cfg.poll, PageURL: c.web.Base(), Logger: cfg.log,
 	})
 	if err != nil {
@@ -247,28 +252,6 @@ func (c *core) openPage(cfg coreConfig) error {
 		return err
 	}
 	return c.tools.Add(link)
-}
-
-// connectModel chooses who answers free text: Gemini, else an OpenAI-compatible server, with the planner behind it; or the
-// planner alone.
-func (c *core) connectModel(ctx context.Context, cfg coreConfig) error {
-	plan := planner.New(c.tools)
-	model, closing, err := cfg.chatFlags.model(ctx)
-	if err != nil {
-		return err
-	}
-	if model == nil {
-		c.answerer = assistant.NewFallback(nil, plan, cfg.log)
-		return nil
-	}
-	c.close = append(c.close, closing)
-	meter := assistant.NewMeter(c.db, assistant.Limits{Person: cfg.ModelTokensPerson, Thread: cfg.ModelTokensThread, All: cfg.ModelTokensAll}, cfg.log)
-	talker, err := assistant.New(assistant.Config{Model: model, Toolbox: c.tools, Meter: meter, Log: cfg.log})
-	if err != nil {
-		return err
-	}
-	c.answerer = assistant.NewFallback(talker, plan, cfg.log)
-	return nil
 }
 
 // checkedModel is a model that can say whether it can be used.

@@ -22,6 +22,7 @@ type Config struct {
 	Engine   *engine.Engine
 	Tools    *tools.Registry
 	Answerer assistant.Answerer
+	Models   Models // nil where the model cannot be set up in chat
 	Store    Store
 	Surfaces []Surface
 	// Channels is where incidents go: one place for each surface that has a channel.

@@ -190,6 +190,9 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 		m := card.Help(b.cfg.Tools.Help(caller), caller.Lang)
 		return &m, nil
 	}
+	if word, ok := strings.CutPrefix(strings.ToLower(text)+" ", "model "); ok && (in.Kind == Slash || slices.Contains([]string{"", "set", "clear"}, strings.TrimSpace(word))) {
+		return b.model(ctx, in, r, caller, strings.TrimSpace(word))
+	}
 	if word, ok := strings.CutPrefix(strings.ToLower(text), "help "); ok && !strings.Contains(word, " ") {
 		m := card.HelpOn(b.cfg.Tools.Help(caller), word, caller.Lang)
 		return &m, nil
@@ -450,6 +453,8 @@ func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.C
 		return b.fill(ctx, in, r, caller)
 	case card.ActFix:
 		return about("suggest_fix")
+	case card.ActModel:
+		return b.model(ctx, in, r, caller, "set")
 	case card.ActRight:
 		return judged(incident.Right)
 	case card.ActWrong:

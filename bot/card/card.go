@@ -28,6 +28,7 @@ const (
 	ActWrong    = "incident.wrong"
 	ActNoise    = "incident.noise"
 	ActReview   = "incident.postmortem"
+	ActModel    = "model.set"
 	ActApprove  = "proposal.approve"
 	ActReject   = "proposal.reject"
 	ActDiff     = "proposal.diff"
