@@ -412,6 +412,12 @@ var flows = []struct {
 			s.t.Error("it is said in another message than it was opened in")
 		}
 	}},
+	{"the cause is judged, and the post-mortem comes as a file", func(s *scene) {
+		s.do(s.press(theMia, s.incident(theMia), "Right cause"))
+		s.expect(theKen, "INC-1", "resolved", "Right cause: ")
+		s.do(s.press(theKen, s.incident(theKen), "Post-mortem"))
+		s.expect(theKen, "Post-mortem (draft): ", "fixed by", "deployment/"+s.target, "acknowledged by")
+	}},
 	{"a proposal is rejected", func(s *scene) {
 		s.do(s.command(theMia, "restart deployment/"+s.healthy(2)))
 		card := s.expect(theMia, "restart deployment/"+s.healthy(2), "expires")

@@ -377,11 +377,14 @@ func TestTheGistChangesWithTheStateAndNotWithTheFigures(t *testing.T) {
 		}
 	}
 	for name, other := range map[string]func(*incident.Incident){
-		"another stage":                at(incident.StageWarning),
-		"another entity in the title":  func(i *incident.Incident) { i.Title = "payments is failing" },
-		"another cause":                func(i *incident.Incident) { i.Cause.Entity = ref("Service", "redis") },
-		"a fix":                        fixed,
-		"an acknowledgement":           func(i *incident.Incident) { i.Acknowledged = "Mia" },
+		"another stage":               at(incident.StageWarning),
+		"another entity in the title": func(i *incident.Incident) { i.Title = "payments is failing" },
+		"another cause":               func(i *incident.Incident) { i.Cause.Entity = ref("Service", "redis") },
+		"a fix":                       fixed,
+		"an acknowledgement":          func(i *incident.Incident) { i.Acknowledged = "Mia" },
+		"a judgement": func(i *incident.Incident) {
+			i.Stage, i.Votes = incident.StageIncident, []incident.Vote{{Judgement: incident.Right, Name: "Mia"}}
+		},
 		"a silence":                    func(i *incident.Incident) { i.SilencedTill = now.Add(time.Minute) },
 		"it went on in another record": func(i *incident.Incident) { i.MergedInto = "INC-1" },
 	} {

@@ -86,7 +86,7 @@ func gist(i *incident.Incident, silent bool, now time.Time) string {
 	}
 	return strings.Join([]string{
 		string(i.Stage), what, i.Cause.Entity.String(), i.Fix, fixed, i.Acknowledged, i.MergedInto,
-		fmt.Sprint(silent && !over(i), !over(i) && i.SilencedTill.After(now)),
+		fmt.Sprint(silent && !over(i), !over(i) && i.SilencedTill.After(now)), judged(i, phrase.For("en")),
 	}, "\x1f")
 }
 

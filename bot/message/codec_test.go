@@ -153,11 +153,11 @@ func TestALegibleMessageHoldsNothingThatDisguises(t *testing.T) {
 	const want = "abcdef\n\tg"
 	m := Legible(Message{Tone: Alert, Title: bad, Context: bad, Footer: bad, Private: true, Gist: bad, Blocks: []Block{
 		Paragraph{bad, bad}, Markdown{bad}, Facts{bad, []Fact{{bad, bad}}}, Table{bad, []string{bad}, [][]string{{bad}}, 3}, Code{bad, bad, true},
-		List{bad, []string{bad}, 2}, Image{bad, []byte{1}, bad, bad}, Actions{[]Button{{bad, "a", "s", Danger}}}, Select{bad, []Button{{bad, "a", "s", Default}}},
+		List{bad, []string{bad}, 2}, Image{bad, []byte{1}, bad, bad}, File{bad, bad}, Actions{[]Button{{bad, "a", "s", Danger}}}, Select{bad, []Button{{bad, "a", "s", Default}}},
 	}})
 	clean := Message{Tone: Alert, Title: want, Context: want, Footer: want, Private: true, Gist: bad, Blocks: []Block{
 		Paragraph{want, want}, Markdown{want}, Facts{want, []Fact{{want, want}}}, Table{want, []string{want}, [][]string{{want}}, 3}, Code{want, want, true},
-		List{want, []string{want}, 2}, Image{want, []byte{1}, want, want}, Actions{[]Button{{want, "a", "s", Danger}}}, Select{want, []Button{{want, "a", "s", Default}}},
+		List{want, []string{want}, 2}, Image{want, []byte{1}, want, want}, File{want, want}, Actions{[]Button{{want, "a", "s", Danger}}}, Select{want, []Button{{want, "a", "s", Default}}},
 	}}
 	if d := cmp.Diff(clean, m); d != "" {
 		t.Error(d)

@@ -34,6 +34,8 @@ func Legible(m Message) Message {
 			b = List{legible(x.Heading), all(x.Items), x.More}
 		case Image:
 			b = Image{legible(x.Name), x.PNG, legible(x.Alt), legible(x.Spark)}
+		case File:
+			b = File{legible(x.Name), legible(x.Text)}
 		case Actions:
 			b = Actions{labelled(x.Buttons)}
 		case Select:
