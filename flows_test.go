@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/bukahou/atlhyper/bot/assistant/geminifake"
 	"github.com/bukahou/atlhyper/bot/discord/discordfake"
 	"github.com/bukahou/atlhyper/bot/gateway"
 	"github.com/bukahou/atlhyper/bot/slack/slackfake"
@@ -298,6 +299,37 @@ var flows = []struct {
 	{"a question is asked, and the lost model is said once", func(s *scene) {
 		s.do(s.ask(theMia, "how is "+s.healthy(0)+" doing?"))
 		s.expect(theMia, s.healthy(0), flowCluster, "Answering without the model")
+	}},
+	{"an admin sets the model in a form, and nobody sees its key", func(s *scene) {
+		fake := geminifake.New(geminifake.Config{Key: chatKey, Models: []string{"gemini-3.8-flash"}, Brain: func(geminifake.Turn) geminifake.Reply {
+			return geminifake.Reply{Text: []string{"I am the model of the form."}}
+		}})
+		s.t.Cleanup(fake.Close)
+		s.do(s.command(theKen, "model set"))
+		s.expect(theKen, "Only an admin of everything")
+		s.do(s.command(theMia, "model"))
+		card := s.expect(theMia, "lost answers.", "the configuration")
+		s.do(s.press(theMia, card, "Set a model"))
+		fields := [][2]string{{"provider", "gemini"}, {"model", "gemini-3.8-flash"}, {"url", fake.URL}, {"key", "AIza-wrong"}}
+		s.fills(theMia, []string{"Set a model", "Provider"}, fields...)
+		s.expect(theMia, "does not accept the API key")
+		s.do(s.command(theMia, "model set"))
+		fields[3][1] = chatKey
+		s.fills(theMia, []string{"Set a model", "Provider"}, fields...)
+		s.expect(theMia, "gemini-3.8-flash answers.", "set up by", "UTC")
+		s.do(s.ask(theKen, "how is the shop doing?"))
+		s.expect(theKen, "I am the model of the form.")
+		s.do(s.command(theMia, "audit 3"))
+		s.expect(theMia, "model.set", "gemini/gemini-3.8-flash")
+		s.do(s.command(theMia, "model clear"))
+		s.expect(theMia, "model.set", "gemini/gemini-3.8-flash")
+		for _, who := range []soul{theMia, theKen} {
+			for _, m := range s.seen(who) {
+				if strings.Contains(m.text, chatKey) {
+					s.t.Errorf("the key was shown: %s", m.text)
+				}
+			}
+		}
 	}},
 	{"help", func(s *scene) {
 		s.do(s.command(theMia, "help"))
