@@ -334,6 +334,7 @@ func TestEveryFaultOfTheLabIsToldWithItsCause(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.expect(fault.cause, "INC-1")
+			w.alone()
 		})
 	}
 	t.Run("node not ready", func(t *testing.T) {
@@ -353,7 +354,19 @@ func TestEveryFaultOfTheLabIsToldWithItsCause(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.expect("node/"+node, "INC-1")
+		w.alone()
 	})
+}
+
+// alone says that the fault stays one incident: nothing else is told in the next two minutes of the engine's time.
+func (w *workspace) alone() {
+	w.t.Helper()
+	time.Sleep(6 * time.Second)
+	for _, m := range w.Messages(ops) {
+		if strings.Contains(m.Text(), "INC-2") {
+			w.t.Errorf("one fault became two incidents: %s", m.Text())
+		}
+	}
 }
 
 func TestThreadsRememberWhatIsTalkedAbout(t *testing.T) {
