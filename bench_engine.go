@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/bench"
@@ -17,7 +18,8 @@ type benchEngineCmd struct {
 
 func (c *benchEngineCmd) Run(ctx context.Context, env *environment) error {
 	figures := map[string]float64{}
-	for _, size := range c.Sizes {
+	var first bench.Figures
+	for n, size := range c.Sizes {
 		fmt.Fprintf(env.stderr, "measuring %d pods…\n", size*5000)
 		f, err := bench.Run(ctx, bench.Config{Open: evalConfig(engine.Default).Open, Seed: c.Seed}, size)
 		if err != nil {
@@ -30,6 +32,14 @@ func (c *benchEngineCmd) Run(ctx context.Context, env *environment) error {
 		for name, x := range f.ByName() {
 			figures[name+suffix] = x
 		}
+		if n == 0 {
+			first = f
+			continue
+		}
+		// The slope is the power of the size with which a figure grows: 1 in proportion.
+		grown := math.Log(float64(size) / float64(first.Size))
+		figures["tick_slope"+suffix] = math.Log(f.Tick/first.Tick) / grown
+		figures["topology_slope"+suffix] = math.Log(f.Build/first.Build) / grown
 	}
 	return benchFlags{JSON: c.JSON}.print(env, figures)
 }
