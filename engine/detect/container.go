@@ -112,6 +112,7 @@ func (p *pass) containers() {
 					continue
 				}
 				p.touched[base+kind] = true
+				v.shows = p.look
 				p.raise(Fact{
 					Entity: v.ref, Kind: kind, Score: h.Score, Since: h.Since, Seen: h.Seen,
 					Text: "container " + ct.GetName() + " " + tells(kind, false) + ": " + details(h.Detail, kind, h.Restarts),
@@ -174,6 +175,9 @@ func (p *pass) lift() {
 		}
 		kinds := map[string]*shown{}
 		for _, v := range pods {
+			if v.shows != p.look {
+				continue
+			}
 			for _, kind := range containerKinds {
 				f := p.facts[factKey{v.ref, kind}]
 				if f == nil {
@@ -194,7 +198,7 @@ func (p *pass) lift() {
 				}
 			}
 		}
-		total := len(live(pods))
+		total := len(p.live[w])
 		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 			s := kinds[kind]
 			key := kindKey(w, kind)

@@ -21,7 +21,6 @@ func (p *pass) services() {
 		key := r.GetNamespace() + "/" + r.GetEndpointSlice().GetService()
 		byService[key] = append(byService[key], r.GetEndpointSlice())
 	}
-	labelled := indexLabels(p.pods)
 	for _, r := range p.c.List(entity.Service, "") {
 		sel := r.GetService().GetSelector()
 		if len(sel) == 0 || r.GetService().GetType() == "ExternalName" || r.GetDeleting() != nil {
@@ -36,7 +35,7 @@ func (p *pass) services() {
 				}
 			}
 		}
-		pods := labelled.matching(r.GetNamespace(), sel)
+		pods := p.labelled.matching(r.GetNamespace(), sel)
 		p.ports(r, ref, live(pods))
 		if ready > 0 || p.quiet(r, pods) {
 			continue

@@ -21,13 +21,24 @@ type pass struct {
 	s    *state
 	skew time.Duration
 
+	*cast
+	fresh   bool // the cast is of this look: something changed since the last
+	unseen  map[string]bool
+	touched map[string]bool // keys of every map of the state that are still in use
+	facts   map[factKey]*Fact
+}
+
+// cast are the pods of a cluster as they are while no resource changes, which is most of the time. Looks share it.
+type cast struct {
+	version    uint64 // of the cluster's resources
+	skew       time.Duration
+	look       uint64 // counts the looks
 	pods       []*pod
 	byWorkload map[entity.Ref][]*pod
+	live       map[entity.Ref][]*pod // of byWorkload those that count now, by name
 	byName     map[entity.Ref]*pod
 	workloads  []entity.Ref // the keys of byWorkload, sorted
-	unseen     map[string]bool
-	touched    map[string]bool // keys of every map of the state that are still in use
-	facts      map[factKey]*Fact
+	labelled   labelIndex
 }
 
 type factKey struct {
@@ -46,6 +57,7 @@ type pod struct {
 	ready    bool
 	restarts int32
 	created  time.Time
+	shows    uint64 // the look in which one of its containers last showed a fact
 }
 
 // smallSkew is below what a network's delay makes of the measured difference of clocks: correcting by it would only
@@ -55,7 +67,6 @@ const smallSkew = 5 * time.Second
 func newPass(now time.Time, t Timing, c *fleet.Cluster, s *state) *pass {
 	p := &pass{
 		now: now, t: t, c: c, s: s,
-		byWorkload: map[entity.Ref][]*pod{}, byName: map[entity.Ref]*pod{},
 		unseen: map[string]bool{}, touched: map[string]bool{}, facts: map[factKey]*Fact{},
 	}
 	if skew := c.Status().Skew; skew.Abs() >= smallSkew {
@@ -66,30 +77,51 @@ func newPass(now time.Time, t Timing, c *fleet.Cluster, s *state) *pass {
 			p.unseen[k.GetKind()] = true
 		}
 	}
-	list := c.List(entity.Pod, "")
+	version := c.Version() // before what it is of: what changes meanwhile is seen by the next look
+	if s.cast == nil || s.cast.version != version || s.cast.skew != p.skew {
+		p.fresh = true
+		p.castAnew(version)
+	}
+	p.cast = s.cast
+	p.look++
+	return p
+}
+
+// castAnew looks at all pods.
+func (p *pass) castAnew(version uint64) {
+	list := p.c.List(entity.Pod, "")
+	x := &cast{
+		version: version, skew: p.skew, pods: make([]*pod, 0, len(list)),
+		byWorkload: map[entity.Ref][]*pod{}, live: map[entity.Ref][]*pod{}, byName: make(map[entity.Ref]*pod, len(list)),
+	}
+	if p.s.cast != nil {
+		x.look = p.s.cast.look
+	}
+	p.s.cast = x
 	all := make([]pod, len(list))
 	for i, r := range list {
 		v := &all[i]
 		*v = pod{
-			Resource: r, ref: c.Ref(r), workload: c.Workload(r), deleting: r.GetDeleting() != nil,
+			Resource: r, ref: p.c.Ref(r), workload: p.c.Workload(r), deleting: r.GetDeleting() != nil,
 			done: r.GetPod().GetPhase() == "Succeeded" || r.GetPod().GetPhase() == "Failed", ready: podReady(r.GetPod()), created: p.at(r.GetCreated()),
 		}
 		for _, ct := range r.GetPod().GetContainers() {
 			v.restarts += ct.GetRestarts()
 		}
 		p.observe(v)
-		p.pods = append(p.pods, v)
-		p.byName[v.ref] = v
-		if p.byWorkload[v.workload] == nil {
-			p.workloads = append(p.workloads, v.workload)
+		x.pods = append(x.pods, v)
+		x.byName[v.ref] = v
+		if x.byWorkload[v.workload] == nil {
+			x.workloads = append(x.workloads, v.workload)
 		}
-		p.byWorkload[v.workload] = append(p.byWorkload[v.workload], v)
+		x.byWorkload[v.workload] = append(x.byWorkload[v.workload], v)
 	}
-	slices.SortFunc(p.workloads, entity.Compare)
-	for _, w := range p.workloads {
+	slices.SortFunc(x.workloads, entity.Compare)
+	for _, w := range x.workloads {
 		p.touched[w.String()] = true
+		x.live[w] = live(x.byWorkload[w])
 	}
-	return p
+	x.labelled = indexLabels(x.pods)
 }
 
 // observe keeps since when a pod and its containers are Ready or not, and learns from a first start.
@@ -197,15 +229,17 @@ func (p *pass) raise(f Fact) {
 // finish sorts the facts and forgets what is gone.
 func (p *pass) finish() []Fact {
 	keep(p.s.Since, p.touched)
-	keep(p.s.Pods, p.touched)
 	keep(p.s.Holds, p.touched)
 	keep(p.s.Kinds, p.touched)
-	for _, kind := range []string{entity.Deployment, entity.StatefulSet, entity.DaemonSet} {
-		for _, r := range p.c.List(kind, "") {
-			p.touched[p.c.Ref(r).String()] = true // scaled to zero, it still knows how it starts
+	if p.fresh { // else nothing can have gone
+		keep(p.s.Pods, p.touched)
+		for _, kind := range []string{entity.Deployment, entity.StatefulSet, entity.DaemonSet} {
+			for _, r := range p.c.List(kind, "") {
+				p.touched[p.c.Ref(r).String()] = true // scaled to zero, it still knows how it starts
+			}
 		}
+		keep(p.s.Starts, p.touched)
 	}
-	keep(p.s.Starts, p.touched)
 	out := make([]Fact, 0, len(p.facts))
 	for _, f := range p.facts {
 		out = append(out, *f)

@@ -17,6 +17,7 @@ type state struct {
 	Kinds  map[string]*hold     `json:"kinds"`  // by workload and kind: outlives the pods that showed it
 	Starts map[string][]float64 `json:"starts"` // by workload: its last starts, in seconds, oldest first
 
+	cast      *cast                    // of the last look; nil before the first
 	schedules map[string]cron.Schedule // parsed, by time zone and expression; nil when it does not parse
 }
 

@@ -47,7 +47,7 @@ func (p *pass) leaving(v *pod) bool {
 // starts finds pods that are not Ready past their allowance.
 func (p *pass) starts() {
 	for _, w := range p.workloads {
-		pods := live(p.byWorkload[w])
+		pods := p.live[w]
 		var slow []*pod
 		for _, v := range pods {
 			if v.ready || v.GetPod().GetNode() == "" || p.now.Sub(v.state.NotReady) < p.allowance(w) {
@@ -81,7 +81,7 @@ func (p *pass) starts() {
 // scheduling finds pods that no node takes.
 func (p *pass) scheduling() {
 	for _, w := range p.workloads {
-		pods := live(p.byWorkload[w])
+		pods := p.live[w]
 		var stuck []*pod
 		var since time.Time
 		for _, v := range pods {

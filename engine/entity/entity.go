@@ -3,7 +3,6 @@
 package entity
 
 import (
-	"cmp"
 	"strings"
 )
 
@@ -64,10 +63,15 @@ func (r Ref) Workload() bool {
 
 // Compare orders refs by cluster, kind, namespace and name, so that results do not depend on map order.
 func Compare(a, b Ref) int {
-	return cmp.Or(
-		cmp.Compare(a.Cluster, b.Cluster),
-		cmp.Compare(a.Kind, b.Kind),
-		cmp.Compare(a.Namespace, b.Namespace),
-		cmp.Compare(a.Name, b.Name),
-	)
+	// Not cmp.Or, which compares all before it looks at the first: every evaluation sorts by this.
+	if c := strings.Compare(a.Cluster, b.Cluster); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Kind, b.Kind); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.Namespace, b.Namespace); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Name, b.Name)
 }

@@ -3,7 +3,6 @@
 package risk
 
 import (
-	"slices"
 	"time"
 
 	"github.com/bukahou/atlhyper/engine/baseline"
@@ -79,19 +78,20 @@ type Score struct {
 	Written string `json:"-"`
 
 	cfg Config
+	own *local
 }
 
 // Assessment is a cluster's risk at one moment.
 type Assessment struct {
 	Cluster string                `json:"cluster"`
 	At      time.Time             `json:"at"`
-	Scores  map[entity.Ref]*Score `json:"-"` // only entities with Final > 0; Of adds what they inherit
+	Scores  map[entity.Ref]*Score `json:"-"` // only entities with Final > 0, without Terms and Via: see Of
 
 	graph  *topology.Graph
 	passed []float64 // by vertex: what callers inherit
 }
 
-// Brief is Of without what is inherited: the figures alone, at no cost.
+// Brief is Of without Terms and Via: the figures alone, at no cost.
 func (a *Assessment) Brief(r entity.Ref) Score {
 	if s := a.Scores[r]; s != nil {
 		return *s
@@ -99,8 +99,8 @@ func (a *Assessment) Brief(r entity.Ref) Score {
 	return Score{Entity: r}
 }
 
-// Of gives an entity's score; a healthy one's is all zero. The terms that it inherits, and Via, are written here and not for
-// everybody at every evaluation: one outage puts hundreds of entities at risk, and a person asks about a few.
+// Of gives an entity's score; a healthy one's is all zero. Terms and Via are written here and not for everybody at every
+// evaluation: one outage puts hundreds of entities at risk, and a person asks about a few.
 func (a *Assessment) Of(r entity.Ref) Score {
 	s := a.Scores[r]
 	if s == nil {
@@ -110,8 +110,8 @@ func (a *Assessment) Of(r entity.Ref) Score {
 	if a.passed == nil {
 		return out // other formulas write everything at once
 	}
+	out.Terms = s.own.terms()
 	if v, ok := a.graph.Index(r); ok {
-		out.Terms = slices.Clip(out.Terms)
 		out.inherit(a.graph, v, a.passed)
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,14 +73,15 @@ func (s *Scorer) Score(in Input) *Assessment {
 	scratch := s.borrow(n)
 	defer s.scratch.Put(scratch)
 	own, flow, final := scratch.own, scratch.flow, scratch.final
-	passed := make([]float64, n) // what callers inherit; it stays with the assessment
-	locally := make([]*Score, 0, len(locals))
+	passed := make([]float64, n)             // what callers inherit; it stays with the assessment
+	locally := make([]Score, 0, len(locals)) // never grows: pointers into it are given away
 	for _, l := range locals {
-		sc := s.local(in, l)
-		if sc.Local == 0 {
+		locally = append(locally, Score{})
+		sc := &locally[len(locally)-1]
+		if s.score(in, l, sc); sc.Local == 0 {
+			locally = locally[:len(locally)-1]
 			continue
 		}
-		locally = append(locally, sc)
 		sc.Final, sc.Passed = sc.Local, sc.Local
 		if v, ok := g.Index(l.ref); ok {
 			own[v], flow[v] = sc.Local, sc.Local
@@ -97,8 +99,8 @@ func (s *Scorer) Score(in Input) *Assessment {
 		}
 	}
 	a.Scores = make(map[entity.Ref]*Score, atRisk+len(locally))
-	for _, sc := range locally {
-		a.Scores[sc.Entity] = sc
+	for i := range locally {
+		a.Scores[locally[i].Entity] = &locally[i]
 	}
 	scores := make([]Score, 0, atRisk) // never grows: pointers into it are given away
 	for v, ref := range g.Vertices() {
@@ -133,61 +135,90 @@ func (s *Scorer) borrow(n int) *scratch {
 	return x
 }
 
-// gather groups facts and deviations by entity, in a fixed order.
+// gather groups facts and deviations by entity, in the order of the entities.
 func gather(in Input) []*local {
-	facts, anomalies := slices.Clone(in.Facts), slices.Clone(in.Anomalies)
-	slices.SortFunc(facts, func(x, y detect.Fact) int {
-		return cmp.Or(entity.Compare(x.Entity, y.Entity), cmp.Compare(x.Kind, y.Kind), cmp.Compare(y.Score, x.Score),
-			x.Since.Compare(y.Since), entity.Compare(x.Source, y.Source), cmp.Compare(x.Text, y.Text))
-	})
-	slices.SortFunc(anomalies, func(x, y baseline.Anomaly) int {
-		return cmp.Or(entity.Compare(x.Entity, y.Entity), cmp.Compare(x.Metric, y.Metric), cmp.Compare(y.Q, x.Q),
-			cmp.Compare(y.Z, x.Z), x.Onset.Compare(y.Onset), cmp.Compare(y.Value, x.Value), cmp.Compare(x.Mean, y.Mean))
-	})
-	at := map[entity.Ref]*local{}
-	of := func(r entity.Ref) *local {
-		if at[r] == nil {
-			at[r] = &local{ref: r}
+	facts := make([]*detect.Fact, 0, len(in.Facts))
+	for i := range in.Facts {
+		if f := &in.Facts[i]; f.Entity.Kind != entity.Cluster && f.Score > 0 {
+			facts = append(facts, f)
 		}
-		return at[r]
 	}
-	for _, f := range facts {
-		if f.Entity.Kind == entity.Cluster || !(f.Score > 0) {
-			continue
+	slices.SortFunc(facts, compareFacts)
+	anomalies := make([]*baseline.Anomaly, 0, len(in.Anomalies))
+	for i := range in.Anomalies {
+		if x := &in.Anomalies[i]; x.Q > 0 {
+			anomalies = append(anomalies, x)
 		}
-		l := of(f.Entity)
-		l.replicas = l.replicas || f.Source.Kind == entity.Pod && f.Entity.Workload()
-		if k := len(l.facts); k > 0 && l.facts[k-1].Kind == f.Kind {
-			continue // sorted: the strongest of its kind is there
-		}
-		f.Score = min(1, f.Score)
-		l.facts = append(l.facts, f)
 	}
-	for _, x := range anomalies {
-		if !(x.Q > 0) {
-			continue
+	slices.SortFunc(anomalies, compareAnomalies)
+	// Each local's facts and deviations are a part of these, which therefore must not grow.
+	kept, odd := make([]detect.Fact, 0, len(facts)), make([]baseline.Anomaly, 0, len(anomalies))
+	locals := make([]local, 0, len(facts)+len(anomalies))
+	for len(facts)+len(anomalies) > 0 {
+		var ref entity.Ref
+		switch {
+		case len(anomalies) == 0 || len(facts) > 0 && entity.Compare(facts[0].Entity, anomalies[0].Entity) <= 0:
+			ref = facts[0].Entity
+		default:
+			ref = anomalies[0].Entity
 		}
-		x.Q = min(1, x.Q)
-		l := of(x.Entity)
-		if k := len(l.anomalies); k > 0 && l.anomalies[k-1].Metric == x.Metric {
-			continue
+		l := local{ref: ref}
+		from := len(kept)
+		for ; len(facts) > 0 && facts[0].Entity == ref; facts = facts[1:] {
+			f := facts[0]
+			l.replicas = l.replicas || f.Source.Kind == entity.Pod && ref.Workload()
+			if k := len(kept); k > from && kept[k-1].Kind == f.Kind {
+				continue // sorted: the strongest of its kind is there
+			}
+			kept = append(kept, *f)
+			kept[len(kept)-1].Score = min(1, f.Score)
 		}
-		l.anomalies = append(l.anomalies, x)
+		l.facts = kept[from:len(kept):len(kept)]
+		from = len(odd)
+		for ; len(anomalies) > 0 && anomalies[0].Entity == ref; anomalies = anomalies[1:] {
+			x := anomalies[0]
+			if k := len(odd); k > from && odd[k-1].Metric == x.Metric {
+				continue
+			}
+			odd = append(odd, *x)
+			odd[len(odd)-1].Q = min(1, x.Q)
+		}
+		l.anomalies = odd[from:len(odd):len(odd)]
+		locals = append(locals, l)
 	}
-	out := make([]*local, 0, len(at))
-	for _, l := range at {
-		out = append(out, l)
+	out := make([]*local, len(locals))
+	for i := range locals {
+		out[i] = &locals[i]
 	}
-	slices.SortFunc(out, func(x, y *local) int { return entity.Compare(x.ref, y.ref) })
 	return out
 }
 
-func (s *Scorer) local(in Input, l *local) *Score {
-	sc := &Score{Entity: l.ref, cfg: s.cfg}
+func compareFacts(x, y *detect.Fact) int {
+	if c := entity.Compare(x.Entity, y.Entity); c != 0 {
+		return c
+	}
+	if c := strings.Compare(x.Kind, y.Kind); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(y.Score, x.Score), x.Since.Compare(y.Since), entity.Compare(x.Source, y.Source), strings.Compare(x.Text, y.Text))
+}
+
+func compareAnomalies(x, y *baseline.Anomaly) int {
+	if c := entity.Compare(x.Entity, y.Entity); c != 0 {
+		return c
+	}
+	if c := strings.Compare(x.Metric, y.Metric); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(y.Q, x.Q), cmp.Compare(y.Z, x.Z), x.Onset.Compare(y.Onset), cmp.Compare(y.Value, x.Value), cmp.Compare(x.Mean, y.Mean))
+}
+
+// score fills sc with what an entity has of its own.
+func (s *Scorer) score(in Input, l *local, sc *Score) {
+	*sc = Score{Entity: l.ref, cfg: s.cfg, own: l}
 	healthy := 1.0
-	for _, x := range l.anomalies {
-		healthy *= 1 - x.Q
-		sc.Terms = append(sc.Terms, Term{Kind: TermMetric, Name: x.Metric, Score: x.Q, Weight: x.Weight, Text: metricText(x), At: x.Onset})
+	for i := range l.anomalies {
+		healthy *= 1 - l.anomalies[i].Q
 	}
 	sc.Statistical = 1 - healthy
 	if len(l.anomalies) > 0 {
@@ -199,13 +230,26 @@ func (s *Scorer) local(in Input, l *local) *Score {
 		sc.Time = s.cfg.TimeFloor + (1-s.cfg.TimeFloor)*(1-math.Exp(-sc.Elapsed.Seconds()/s.cfg.TimeConstant.Seconds()))
 	}
 	healthy = 1
-	for _, f := range l.facts {
-		healthy *= 1 - f.Score
-		sc.Terms = append(sc.Terms, Term{Kind: TermFact, Name: f.Kind, Score: f.Score, Weight: 1, Text: f.Text, From: f.Source, At: f.Since})
+	for i := range l.facts {
+		healthy *= 1 - l.facts[i].Score
 	}
 	sc.Certain = 1 - healthy
 	sc.Local = 1 - (1-sc.Time*sc.Statistical)*(1-sc.Certain)
-	return sc
+}
+
+// terms writes out what an entity has of its own.
+func (l *local) terms() []Term {
+	if l == nil {
+		return nil
+	}
+	out := make([]Term, 0, len(l.anomalies)+len(l.facts))
+	for _, x := range l.anomalies {
+		out = append(out, Term{Kind: TermMetric, Name: x.Metric, Score: x.Q, Weight: x.Weight, Text: metricText(x), At: x.Onset})
+	}
+	for _, f := range l.facts {
+		out = append(out, Term{Kind: TermFact, Name: f.Kind, Score: f.Score, Weight: 1, Text: f.Text, From: f.Source, At: f.Since})
+	}
+	return out
 }
 
 func metricText(x baseline.Anomaly) string {
