@@ -16,42 +16,58 @@ func (p *pass) services() {
 	if !p.visible("EndpointSlice") || !p.visible(entity.Pod) {
 		return
 	}
-	byService := map[string][]*report.EndpointSlice{}
-	for _, r := range p.c.List("EndpointSlice", "") {
-		key := r.GetNamespace() + "/" + r.GetEndpointSlice().GetService()
-		byService[key] = append(byService[key], r.GetEndpointSlice())
+	if !p.served {
+		p.fronts, p.served = p.frontsNow(), true
 	}
+	for _, f := range p.fronts {
+		p.ports(f.service, f.ref, f.live)
+		if f.ready || p.quiet(f.service, f.pods) {
+			continue
+		}
+		since, ok := p.lasted(f.key, time.Time{}, p.t.NoEndpoints)
+		if !ok {
+			continue
+		}
+		x := Fact{Entity: f.ref, Kind: "NoEndpoints", Score: 0.85, Since: since}
+		if len(f.pods) == 0 {
+			x.Kind, x.Text = "SelectorMatchesNothing", "the selector "+selector(f.service.GetService().GetSelector())+" matches no pod"
+		} else {
+			x.Text = fmt.Sprintf("no endpoint is ready, of %s that the selector matches", plural(len(f.pods), "pod", "pods"))
+		}
+		p.raise(x)
+	}
+}
+
+// front is a service with the pods that its selector matches, as they are while no resource changes.
+type front struct {
+	service    *report.Resource
+	ref        entity.Ref
+	key        string
+	ready      bool // an endpoint is
+	pods, live []*pod
+}
+
+func (p *pass) frontsNow() []front {
+	ready := map[string]bool{}
+	for _, r := range p.c.List("EndpointSlice", "") {
+		for _, e := range r.GetEndpointSlice().GetEndpoints() {
+			if e.GetReady() && !e.GetTerminating() {
+				ready[r.GetNamespace()+"/"+r.GetEndpointSlice().GetService()] = true
+			}
+		}
+	}
+	labelled := indexLabels(p.pods)
+	var out []front
 	for _, r := range p.c.List(entity.Service, "") {
 		sel := r.GetService().GetSelector()
 		if len(sel) == 0 || r.GetService().GetType() == "ExternalName" || r.GetDeleting() != nil {
 			continue // its endpoints are somebody's own business
 		}
 		ref := p.c.Ref(r)
-		ready := 0
-		for _, s := range byService[r.GetNamespace()+"/"+r.GetName()] {
-			for _, e := range s.GetEndpoints() {
-				if e.GetReady() && !e.GetTerminating() {
-					ready++
-				}
-			}
-		}
-		pods := p.labelled.matching(r.GetNamespace(), sel)
-		p.ports(r, ref, live(pods))
-		if ready > 0 || p.quiet(r, pods) {
-			continue
-		}
-		since, ok := p.lasted("endpoints|"+ref.String(), time.Time{}, p.t.NoEndpoints)
-		if !ok {
-			continue
-		}
-		f := Fact{Entity: ref, Kind: "NoEndpoints", Score: 0.85, Since: since}
-		if len(pods) == 0 {
-			f.Kind, f.Text = "SelectorMatchesNothing", "the selector "+selector(sel)+" matches no pod"
-		} else {
-			f.Text = fmt.Sprintf("no endpoint is ready, of %s that the selector matches", plural(len(pods), "pod", "pods"))
-		}
-		p.raise(f)
+		pods := labelled.matching(r.GetNamespace(), sel)
+		out = append(out, front{r, ref, "endpoints|" + ref.String(), ready[r.GetNamespace()+"/"+r.GetName()], pods, live(pods)})
 	}
+	return out
 }
 
 // quiet says whether a service without endpoints is none to speak of: its pods are starting within their allowance or

@@ -38,7 +38,8 @@ type cast struct {
 	live       map[entity.Ref][]*pod // of byWorkload those that count now, by name
 	byName     map[entity.Ref]*pod
 	workloads  []entity.Ref // the keys of byWorkload, sorted
-	labelled   labelIndex
+	fronts     []front      // of the services; written by the first look that asks
+	served     bool
 }
 
 type factKey struct {
@@ -121,7 +122,6 @@ func (p *pass) castAnew(version uint64) {
 		p.touched[w.String()] = true
 		x.live[w] = live(x.byWorkload[w])
 	}
-	x.labelled = indexLabels(x.pods)
 }
 
 // observe keeps since when a pod and its containers are Ready or not, and learns from a first start.
