@@ -85,6 +85,7 @@ func (p *player) act(ctx context.Context, now time.Time) error {
 	}
 	if p.over(ctx, open) {
 		p.settle(ctx)
+		p.click(ctx, card.ActTimeline, now)
 		return errDriven
 	}
 	if now.Before(p.next) {

@@ -124,7 +124,7 @@ func (b *Bot) outgoing(ctx context.Context, e event.Event) ([]Outgoing, error) {
 			}
 			out = append(out, Outgoing{
 				Key: topic + "@" + p.Surface + "/" + p.Channel, Place: p, Topic: topic, Edit: true, Body: parent,
-				Thread: clip(i.ID+" "+i.Title, 90),
+				Thread: clip(i.ID+" "+phrase.Say(b.cfg.Lang, i.Title), 90),
 			})
 			if chart := tools.IncidentChart(b.cfg.Engine, i, b.cfg.Lang); chart != nil && !quiet && i.MergedInto == "" {
 				// Under one key: the first picture that there is goes out, and no other.
@@ -369,7 +369,7 @@ func (b *Bot) render(ctx context.Context, o Outgoing) (message.Message, error) {
 		if c == nil {
 			return message.Message{}, fmt.Errorf("%w: nothing is left to draw", errUnreadable)
 		}
-		return message.Message{Title: c.Title, Blocks: []message.Block{card.Chart(*c)}}, nil
+		return card.Say(message.Message{Title: c.Title, Blocks: []message.Block{card.Chart(*c)}}, b.cfg.Lang), nil
 	case e.Proposal != "":
 		x, err := b.cfg.Engine.Desk.Get(ctx, e.Proposal)
 		if err != nil {
@@ -381,7 +381,7 @@ func (b *Bot) render(ctx context.Context, o Outgoing) (message.Message, error) {
 		}
 		return m, nil
 	}
-	return message.Message{Tone: message.Tone(e.Tone), Title: e.Note}, nil
+	return card.Say(message.Message{Tone: message.Tone(e.Tone), Title: e.Note}, b.cfg.Lang), nil
 }
 
 // actionsAt is where the buttons of a card begin.

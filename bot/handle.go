@@ -110,13 +110,13 @@ func (b *Bot) failure(err error, in Inbound) *message.Message {
 	switch {
 	case errors.Is(err, ErrNoPrompt):
 		p := phrase.For(lang(in))
-		m := card.Problem(p.Sprintf("No form could open any more; nothing was changed."), p.Sprintf("Press the button again."))
+		m := card.Problem(p.Sprintf("No form could open any more; nothing was changed."), p.Sprintf("Press the button again."), lang(in))
 		return &m
 	case errors.As(err, &problem):
-		m := card.Problem(problem.Sentence, problem.Remedy)
+		m := card.Problem(problem.Sentence, problem.Remedy, lang(in))
 		return &m
 	case errors.As(err, &denied):
-		m := card.Problem(denied.Sentence, denied.Remedy)
+		m := card.Problem(denied.Sentence, denied.Remedy, lang(in))
 		return &m
 	}
 	b.log.Error("question not answered", "person", in.Person.ID, "err", err)
@@ -125,7 +125,7 @@ func (b *Bot) failure(err error, in Inbound) *message.Message {
 	if in.Action == card.ActApprove {
 		remedy = p.Sprintf("Whether it runs stands on its card.")
 	}
-	m := card.Problem(p.Sprintf("Something broke on my side; it is in the log."), remedy)
+	m := card.Problem(p.Sprintf("Something broke on my side; it is in the log."), remedy, lang(in))
 	return &m
 }
 
@@ -332,7 +332,7 @@ func (b *Bot) showAnswer(ctx context.Context, in Inbound, caller tools.Caller, a
 	p := phrase.For(caller.Lang)
 	var footer []string
 	if a.Degraded != "" {
-		footer = append(footer, p.Sprintf("Answering without the model: %s", a.Degraded))
+		footer = append(footer, p.Sprintf("Answering without the model: %s", phrase.Say(caller.Lang, a.Degraded)))
 	}
 	if len(a.Unverified) > 0 {
 		footer = append(footer, p.Sprintf("Not found in any reading: %s", strings.Join(a.Unverified, ", ")))

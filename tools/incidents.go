@@ -239,7 +239,7 @@ func explainTool(e *engine.Engine) (Tool, error) {
 			res.Headline = p.Sprintf("%s: I do not know the cause yet. %s.", i.ID, i.Title) + " · " + placeOf(i)
 		} else {
 			res.Headline = p.Sprintf("Why I think it is %s", c.Entity.Short()) + " · " + placeOf(i)
-			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("cause"), Value: fmt.Sprintf("%s (%s)", c.Summary, p.Sprintf("confidence %s", c.Confidence))})
+			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("cause"), Value: fmt.Sprintf("%s (%s)", c.Summary, Confidence(p, c.Confidence))})
 		}
 		if !c.Onset.IsZero() {
 			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("started"), Value: fmt.Sprintf("%s (%s)", c.Onset.UTC().Format("15:04:05 MST"), p.Sprintf("%s ago", Age(now.Sub(c.Onset))))})

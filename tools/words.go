@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/text/message"
+
 	"github.com/bukahou/atlhyper/engine/command"
 )
 
@@ -43,4 +45,17 @@ func Words(c command.Command) string {
 		s += " -n " + c.Target.Namespace
 	}
 	return s
+}
+
+// Confidence is how sure a verdict is, in words.
+func Confidence(p *message.Printer, word string) string {
+	switch word {
+	case "high":
+		return p.Sprintf("confidence high")
+	case "medium":
+		return p.Sprintf("confidence medium")
+	case "low":
+		return p.Sprintf("confidence low")
+	}
+	return p.Sprintf("confidence %s", word)
 }

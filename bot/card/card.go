@@ -145,7 +145,8 @@ func Result(r *tools.Result, now time.Time, lang string, choice func(tools.Optio
 			from = r.From
 		}
 		till := min(len(t.Rows), from+page)
-		m.Blocks = append(m.Blocks, msg.Table{Heading: t.Heading, Columns: t.Columns, Rows: t.Rows[from:till], More: max(t.Total, len(t.Rows)) - till})
+		shown := msg.Table{Heading: t.Heading, Columns: t.Columns, Rows: t.Rows[from:till], More: max(t.Total, len(t.Rows)) - till}
+		m.Blocks = append(m.Blocks, worded(shown, lang))
 		if i == 0 && till < len(t.Rows) && r.Args != nil {
 			label := p.Sprintf("Rows %d to %d of %d", till+1, min(len(t.Rows), till+page), max(t.Total, len(t.Rows)))
 			next = append(next, tools.Option{Label: label, Tool: r.Tool, Args: r.Args, From: till})
@@ -189,7 +190,40 @@ func Result(r *tools.Result, now time.Time, lang string, choice func(tools.Optio
 	if !r.Observed.IsZero() && now.Sub(r.Observed) > 2*time.Second {
 		m.Footer = p.Sprintf("as of %s ago", Span(now.Sub(r.Observed)))
 	}
-	return m, nil
+	return Say(m, lang), nil
+}
+
+// wordy are the columns whose cells are words of ours, not names.
+var wordy = []string{"ROLE", "STAGE", "SEVERITY"}
+
+// worded gives a table the words of a language, in its head and where its cells are words.
+func worded(t msg.Table, lang string) msg.Table {
+	if phrase.Match(lang) == "en" {
+		return t
+	}
+	head := make([]string, len(t.Columns))
+	rows := make([][]string, len(t.Rows))
+	for i, r := range t.Rows {
+		rows[i] = slices.Clone(r)
+	}
+	for n, c := range t.Columns {
+		head[n] = phrase.Word(lang, c)
+		for _, r := range rows {
+			if n < len(r) && slices.Contains(wordy, c) {
+				r[n] = phrase.Word(lang, r[n])
+			}
+		}
+	}
+	t.Columns, t.Rows = head, rows
+	return t
+}
+
+// Say puts what the engine wrote into a message in a reader's language.
+func Say(m msg.Message, lang string) msg.Message {
+	if phrase.Match(lang) == "en" {
+		return m
+	}
+	return m.Map(func(s string) string { return phrase.Say(lang, s) })
 }
 
 // Chart is a course as a picture, with the same figures beside it. What cannot be drawn is still told.
@@ -205,12 +239,12 @@ func Chart(c tools.Chart) msg.Image {
 func Link(label, url string) msg.Block { return msg.Markdown{Text: "[" + label + "](" + url + ")"} }
 
 // Problem is an error that the asker can mend.
-func Problem(sentence, remedy string) msg.Message {
+func Problem(sentence, remedy, lang string) msg.Message {
 	m := msg.Message{Tone: msg.Failed, Title: sentence, Private: true}
 	if remedy != "" {
 		m.Blocks = append(m.Blocks, msg.Paragraph{Text: remedy})
 	}
-	return m
+	return Say(m, lang)
 }
 
 // Help lists what a person can ask, in three lists that no surface has to cut: how each command is written, and not what

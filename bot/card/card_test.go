@@ -265,7 +265,7 @@ func answers(t *testing.T) map[string]func() message.Message {
 		}, "en"),
 		"chinese": result(&tools.Result{Headline: "prod-eu 有一处问题", Missing: []string{"staging"}, Observed: now.Add(-4 * time.Minute), Facts: []tools.Fact{{Label: "错误率", Value: "31 %", Normal: "0.2 %"}}}, "zh"),
 		"problem": func() message.Message {
-			return card.Problem("Scaling in kube-system is protected.", "An admin can break glass.")
+			return card.Problem("Scaling in kube-system is protected.", "An admin can break glass.", "en")
 		},
 		"help": func() message.Message {
 			return card.Help([]tools.Spec{

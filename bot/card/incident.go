@@ -10,6 +10,7 @@ import (
 	msg "github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/engine/entity"
 	"github.com/bukahou/atlhyper/engine/incident"
+	"github.com/bukahou/atlhyper/tools"
 	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
@@ -21,7 +22,10 @@ func over(i *incident.Incident) bool {
 // Incident is the parent message, the only one of its incident in the channel, edited in place: what, where, how bad and
 // since when in its first line, the likely cause in the second, then whom it hurts and what can be done.
 func Incident(i *incident.Incident, silent bool, now time.Time, lang string) msg.Message {
-	p := phrase.For(lang)
+	return Say(parent(i, silent, now, phrase.For(lang)), lang)
+}
+
+func parent(i *incident.Incident, silent bool, now time.Time, p *message.Printer) msg.Message {
 	m := msg.Message{Tone: tone(i.Stage), Title: i.Title + " — " + place(i.Cluster, i.Namespace), Gist: gist(i, silent, now)}
 	switch {
 	case i.MergedInto != "":
@@ -120,7 +124,7 @@ func causeLine(i *incident.Incident, p *message.Printer) string {
 		return p.Sprintf("Likely cause: unknown yet.")
 	}
 	s := p.Sprintf("Likely cause: %s", strings.TrimSuffix(c.Summary, "."))
-	return s + " (" + p.Sprintf("confidence %s", c.Confidence) + ")"
+	return s + " (" + tools.Confidence(p, c.Confidence) + ")"
 }
 
 // impact says whom it hurts and how: the figure of what the title speaks of, then what else is affected. Pods stand

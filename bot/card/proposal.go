@@ -16,7 +16,10 @@ import (
 
 // Proposal is the card of a write: built from the canonical command and its preview, never from a model's words.
 func Proposal(x *command.Proposal, now time.Time, lang string) msg.Message {
-	p := phrase.For(lang)
+	return Say(proposal(x, now, phrase.For(lang)), lang)
+}
+
+func proposal(x *command.Proposal, now time.Time, p *message.Printer) msg.Message {
 	t := x.Command.Target
 	m := msg.Message{
 		Title: p.Sprintf("Proposed by %s: %s", x.By.Name, x.Title), Tone: msg.Proposal,
@@ -169,10 +172,10 @@ func Diff(x *command.Proposal, lang string) msg.Message {
 	}
 	if b.Len() == 0 {
 		m.Blocks = []msg.Block{msg.Paragraph{Text: p.Sprintf("(nothing)")}}
-		return m
+	} else {
+		m.Blocks = []msg.Block{msg.Code{Text: b.String()}}
 	}
-	m.Blocks = []msg.Block{msg.Code{Text: b.String()}}
-	return m
+	return Say(m, lang)
 }
 
 func upper(s string) string {

@@ -335,7 +335,7 @@ func TestADecisionIsToldInPassing(t *testing.T) {
 
 func TestAProblemIsShownWithItsRemedy(t *testing.T) {
 	term, out := quietTerminal(strings.NewReader(""))
-	if err := term.Responder().Answer(t.Context(), card.Problem("There is no pod x.", "Did you mean y?")); err != nil {
+	if err := term.Responder().Answer(t.Context(), card.Problem("There is no pod x.", "Did you mean y?", "en")); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.take(); !strings.Contains(got, "❌ There is no pod x.") || !strings.Contains(got, "Did you mean y?") {

@@ -195,7 +195,7 @@ func (w *Web) line(i *incident.Incident, p words) incidentLine {
 	if !i.Cause.Entity.IsZero() {
 		l.Cause = strings.TrimSuffix(i.Cause.Summary, ".")
 		if i.Cause.Confidence != "" {
-			l.Cause += " (" + p.Sprintf("confidence %s", i.Cause.Confidence) + ")"
+			l.Cause += " (" + tools.Confidence(p, i.Cause.Confidence) + ")"
 		}
 	}
 	return l

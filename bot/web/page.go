@@ -71,6 +71,8 @@ var parsed = sync.OnceValues(func() (map[string]map[string]*template.Template, e
 				}
 				return "", fmt.Errorf("no label %q", key)
 			},
+			"say":     func(text string) string { return phrase.Say(lang, text) },
+			"word":    func(text string) string { return phrase.Word(lang, text) },
 			"percent": func(x float64) string { return fmt.Sprintf("%.1f%%", 100*min(1, max(0, x))) },
 			"figure":  func(x float64) string { return fmt.Sprintf("%.2f", x) },
 			"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05") },

@@ -110,7 +110,7 @@ func Cards(kind string) map[string]message.Message {
 		"proposal-verified": card.Proposal(&done, Now, "en"),
 		"proposal-failed":   card.Proposal(&failed, Now, "ja"),
 		"diff":              card.Diff(x, "en"),
-		"problem":           card.Problem("There is no workload named "+name+".", "Did you mean "+name+"?"),
+		"problem":           card.Problem("There is no workload named "+name+".", "Did you mean "+name+"?", "en"),
 		"help":              card.Help(commands(name), "en"),
 		"help-on":           card.HelpOn(commands(name)[:5], "logs", "en"),
 		"home":              must(card.Home(overview, 3, Now, "en", stored)),
