@@ -43,6 +43,9 @@ func (b *Bot) Ask(ctx context.Context, question string, caller tools.Caller, pro
 // AskAfter answers a question as one that follows others in a thread, which is that of an incident when the caller has one.
 func (b *Bot) AskAfter(ctx context.Context, earlier []assistant.Turn, question string, caller tools.Caller, progress assistant.Progress) (*Asked, error) {
 	caller.Question = question
+	if prefers := b.cfg.Engine.People.Lang(caller.Person.ID); prefers != "" {
+		caller.Lang = prefers
+	}
 	if caller.Lang == "" {
 		caller.Lang = lang(Inbound{Text: question})
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/bukahou/atlhyper/engine/command"
 	"github.com/bukahou/atlhyper/engine/event"
 	"github.com/bukahou/atlhyper/engine/incident"
+	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/tools"
 	"github.com/bukahou/atlhyper/tools/phrase"
 )
@@ -124,9 +125,9 @@ func (b *Bot) outgoing(ctx context.Context, e event.Event) ([]Outgoing, error) {
 			}
 			out = append(out, Outgoing{
 				Key: topic + "@" + p.Surface + "/" + p.Channel, Place: p, Topic: topic, Edit: true, Body: parent,
-				Thread: clip(i.ID+" "+phrase.Say(b.cfg.Lang, i.Title), 90),
+				Thread: clip(i.ID+" "+phrase.Say(b.langAt(p), i.Title), 90),
 			})
-			if chart := tools.IncidentChart(b.cfg.Engine, i, b.cfg.Lang); chart != nil && !quiet && i.MergedInto == "" {
+			if chart := tools.IncidentChart(b.cfg.Engine, i, b.langAt(p)); chart != nil && !quiet && i.MergedInto == "" {
 				// Under one key: the first picture that there is goes out, and no other.
 				body, err := json.Marshal(envelope{Chart: e.Incident})
 				if err != nil {
@@ -176,7 +177,7 @@ func (b *Bot) silenceEnded(e event.Event, p Place) (message.Message, error) {
 	if err := json.Unmarshal(e.Data, &ended); err != nil {
 		return message.Message{}, fmt.Errorf("event %d: %w", e.Seq, err)
 	}
-	m := message.Message{Title: tools.SilenceEnded(ended, cmp.Or(ended.Lang, b.cfg.Lang))}
+	m := message.Message{Title: tools.SilenceEnded(ended, cmp.Or(ended.Lang, b.langAt(p)))}
 	if id, ok := strings.CutPrefix(ended.ID, p.Surface+":"); ok {
 		m.Mention = []string{id}
 	}
@@ -336,9 +337,15 @@ func (b *Bot) note(ctx context.Context, err error) {
 
 var errUnreadable = errors.New("the message cannot be read")
 
+// langAt is the language of what is told in a place without being asked.
+func (b *Bot) langAt(p Place) string {
+	return cmp.Or(b.cfg.Engine.People.Lang(people.Channel(p.Surface+"/"+p.Channel)), b.cfg.Lang)
+}
+
 // render makes what an outgoing message shows now.
 func (b *Bot) render(ctx context.Context, o Outgoing) (message.Message, error) {
 	var e envelope
+	lang := b.langAt(o.Place)
 	if err := json.Unmarshal(o.Body, &e); err != nil {
 		return message.Message{}, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
@@ -354,9 +361,9 @@ func (b *Bot) render(ctx context.Context, o Outgoing) (message.Message, error) {
 		if c, ok := b.cfg.Engine.Fleet.Cluster(i.Cluster); ok {
 			silent = c.Status().Silent
 		}
-		m := card.Incident(i, silent, b.cfg.Now(), b.cfg.Lang)
+		m := card.Incident(i, silent, b.cfg.Now(), lang)
 		if b.cfg.PageURL != "" {
-			link := card.Link(phrase.For(b.cfg.Lang).Sprintf("Open the page"), b.cfg.PageURL+"/incident/"+i.ID)
+			link := card.Link(phrase.For(lang).Sprintf("Open the page"), b.cfg.PageURL+"/incident/"+i.ID)
 			m.Blocks = slices.Insert(m.Blocks, actionsAt(m.Blocks), link)
 		}
 		return m, nil
@@ -365,23 +372,23 @@ func (b *Bot) render(ctx context.Context, o Outgoing) (message.Message, error) {
 		if err != nil {
 			return message.Message{}, err
 		}
-		c := tools.IncidentChart(b.cfg.Engine, i, b.cfg.Lang)
+		c := tools.IncidentChart(b.cfg.Engine, i, lang)
 		if c == nil {
 			return message.Message{}, fmt.Errorf("%w: nothing is left to draw", errUnreadable)
 		}
-		return card.Say(message.Message{Title: c.Title, Blocks: []message.Block{card.Chart(*c)}}, b.cfg.Lang), nil
+		return card.Say(message.Message{Title: c.Title, Blocks: []message.Block{card.Chart(*c)}}, lang), nil
 	case e.Proposal != "":
 		x, err := b.cfg.Engine.Desk.Get(ctx, e.Proposal)
 		if err != nil {
 			return message.Message{}, err
 		}
-		m := card.Proposal(x, b.cfg.Now(), b.cfg.Lang)
+		m := card.Proposal(x, b.cfg.Now(), lang)
 		if e.Seq == seqAgain { // news by itself, for a surface that cannot edit
 			m.Gist += " again " + b.cfg.Now().Format(time.RFC3339Nano)
 		}
 		return m, nil
 	}
-	return card.Say(message.Message{Tone: message.Tone(e.Tone), Title: e.Note}, b.cfg.Lang), nil
+	return card.Say(message.Message{Tone: message.Tone(e.Tone), Title: e.Note}, lang), nil
 }
 
 // actionsAt is where the buttons of a card begin.

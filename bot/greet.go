@@ -12,7 +12,7 @@ import (
 // greet begins a conversation that a person opened: in one sentence what can be asked, and what is worth asking now. When
 // only the place beside it changed, what is worth asking is offered anew, and nothing is said.
 func (b *Bot) greet(ctx context.Context, in Inbound, r Responder) {
-	p := phrase.For(in.Lang)
+	p := phrase.For(lang(in))
 	if in.Kind == Opened {
 		title := p.Sprintf("Ask me in plain words, or with a command.")
 		if ids := b.cfg.Engine.Fleet.Clusters(); len(ids) > 0 {
@@ -32,7 +32,7 @@ func (b *Bot) greet(ctx context.Context, in Inbound, r Responder) {
 	}
 	var choices []Choice
 	if open, err := b.cfg.Engine.ListIncidents(ctx, incident.Filter{Open: true, Limit: 1}); err == nil && len(open) > 0 {
-		choices = append(choices, Choice{Label: p.Sprintf("Why %s: %s", open[0].ID, open[0].Title), Value: "explain " + open[0].ID})
+		choices = append(choices, Choice{Label: p.Sprintf("Why %s: %s", open[0].ID, phrase.Say(lang(in), open[0].Title)), Value: "explain " + open[0].ID})
 	}
 	choices = append(choices,
 		Choice{Label: p.Sprintf("What is wrong?"), Value: p.Sprintf("What is wrong?")},

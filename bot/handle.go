@@ -40,6 +40,7 @@ func (b *Bot) Handle(ctx context.Context, in Inbound, r Responder) {
 		b.log.Info("stranger ignored", "person", in.Person.ID)
 		return
 	}
+	in.Prefers = b.cfg.Engine.People.Lang(in.Person.ID)
 	if in.Kind == Opened || in.Kind == Moved {
 		b.greet(ctx, in, r)
 		return
@@ -129,8 +130,11 @@ func (b *Bot) failure(err error, in Inbound) *message.Message {
 	return &m
 }
 
-// lang is the language of an answer: the script of the question first, then the client's setting.
+// lang is the language of an answer: what the person asked for, then the script of the question, then the client's setting.
 func lang(in Inbound) string {
+	if in.Prefers != "" {
+		return in.Prefers
+	}
 	han := false
 	for _, r := range in.Text {
 		switch {

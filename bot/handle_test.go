@@ -400,3 +400,44 @@ func TestAskGivesTheWholeAnswer(t *testing.T) {
 		}
 	})
 }
+
+func TestAPersonAndAChannelHaveTheirLanguages(t *testing.T) {
+	e := &echo{}
+	inOffice(t, &chat{}, func(cfg *bot.Config) { cfg.Answerer = e }, func(t *testing.T, o *office) {
+		heard := func(in bot.Inbound) string {
+			o.say(in)
+			return e.heard[len(e.heard)-1].Caller.Lang
+		}
+		if got := o.title(o.say(bot.Inbound{Text: "lang ja"})); got != "日本語で回答します。" {
+			t.Errorf("it says %q", got)
+		}
+		if got := heard(bot.Inbound{Text: "出了什么问题", Lang: "en-US"}); got != "ja" {
+			t.Errorf("who asked for Japanese is answered in %s", got)
+		}
+		ken := people.Person{ID: "chat:KEN", Name: "Ken"}
+		if got := heard(bot.Inbound{Person: ken, Text: "what is wrong?"}); got != "en" {
+			t.Errorf("somebody else is answered in %s", got)
+		}
+		if got := o.title(o.say(bot.Inbound{Person: ken, Text: "lang --channel zh"})); !strings.HasPrefix(got, "Only an admin of everything") {
+			t.Errorf("a viewer sets the channel's language: %q", got)
+		}
+		if got := o.title(o.say(bot.Inbound{Text: "lang --channel zh"})); got != "このチャンネルへの通知は中文です。" {
+			t.Errorf("it says %q", got)
+		}
+		i := newIncident("INC-1", "checkout is failing")
+		o.save(i, event.IncidentOpened, "")
+		o.save(i, event.IncidentChanged, "it is an Incident now: risk 0.90 for 30 s")
+		settle(10 * time.Second)
+		want := []string{"checkout 正在出错 — prod-eu / shop", "thread-0: 升级为故障：风险 0.90，已持续 30 s"}
+		if d := cmp.Diff(want, o.chat.said()); d != "" {
+			t.Error(d)
+		}
+		if got := o.title(o.say(bot.Inbound{Text: "lang klingon"})); got != `"klingon" には対応していません。` {
+			t.Errorf("it says %q", got)
+		}
+		o.say(bot.Inbound{Text: "lang auto"})
+		if got := heard(bot.Inbound{Text: "出了什么问题"}); got != "zh" {
+			t.Errorf("the question's own language is answered in %s", got)
+		}
+	})
+}

@@ -62,6 +62,7 @@ type Inbound struct {
 	Action    string
 	Subject   string
 	Lang      string // BCP 47 of the person's client, "" when unknown
+	Prefers   string // the language that the person asked for, "" when none; the bot looks it up
 	At        time.Time
 }
 

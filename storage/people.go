@@ -40,3 +40,25 @@ func (d *DB) DeleteGrant(ctx context.Context, subject, cluster, namespace string
 	n, err := d.exec(ctx, "delete grant", `DELETE FROM grants WHERE subject = ? AND cluster = ? AND namespace = ?`, subject, cluster, namespace)
 	return n > 0, err
 }
+
+// Langs implements people.Store.
+func (d *DB) Langs(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	err := d.query(ctx, "read languages", func(rows *sql.Rows) error {
+		var subject, lang string
+		err := rows.Scan(&subject, &lang)
+		out[subject] = lang
+		return err
+	}, `SELECT subject, lang FROM languages`)
+	return out, err
+}
+
+// PutLang implements people.Store.
+func (d *DB) PutLang(ctx context.Context, subject, lang string) error {
+	if lang == "" {
+		_, err := d.exec(ctx, "forget language", `DELETE FROM languages WHERE subject = ?`, subject)
+		return err
+	}
+	_, err := d.exec(ctx, "store language", `INSERT OR REPLACE INTO languages (subject, lang) VALUES (?, ?)`, subject, lang)
+	return err
+}

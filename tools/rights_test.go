@@ -67,6 +67,7 @@ var needs = map[string]need{
 	"break_glass":     {people.Admin, namespace, `{"target":"{waiting}","reason":"nobody else is awake"}`},
 	"grants":          {people.Operator, anywhere, `{}`},
 	"audit":           {people.Admin, everything_, `{"what":"export"}`},
+	"lang":            {people.Viewer, anywhere, `{"lang":"en"}`},
 	"kubectl":         {people.Operator, namespace, `{"command":"kubectl rollout restart deployment/{other} -n {ns}","cluster":"prod"}`},
 }
 
@@ -81,6 +82,7 @@ var asWidely = map[string]need{
 	"kubectl label the namespace {ns}": {people.Operator, cluster, `{"command":"kubectl label ns {ns} team=shop","cluster":"prod"}`},
 	"label the namespace":              {people.Operator, cluster, `{"target":"namespace/{ns}","label":"team=shop"}`},
 	"silence_cause in the cluster":     {people.Operator, cluster, `{"kind":"OOMKilled","cluster":"prod"}`},
+	"lang of a channel":                {people.Admin, everything_, `{"lang":"ja","channel":true}`},
 	"audit verify":                     {people.Admin, everything_, `{"what":"verify"}`},
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // roleTools say who may do what. They are by hand: a role is given by an admin's own words.
-var roleTools = []func(*engine.Engine) (Tool, error){grantTool, revokeTool, grantsTool, breakGlassTool, auditTool}
+var roleTools = []func(*engine.Engine) (Tool, error){grantTool, revokeTool, grantsTool, breakGlassTool, auditTool, langTool}
 
 type grantArgs struct {
 	Who   string `json:"who" jsonschema:"a mention, an e-mail address, or an id such as slack:U123"`

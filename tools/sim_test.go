@@ -213,6 +213,7 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 		{"kubectl rollout restart deploy -l app.kubernetes.io/name=" + other + " -n " + s.shop.Namespace(), "kubectl", []string{"Proposed: restart 1 deployment", "prod / "}},
 		{"grant slack:ken operator prod/shop", "grant", []string{"slack:ken is operator in prod/shop from now on"}},
 		{"grant Ken@Example.com viewer prod", "grant", []string{"email:ken@example.com is viewer in prod "}},
+		{"lang", "lang", []string{"in the language of your question"}},
 		{"grants", "grants", []string{"slack:ken operator prod/shop", "slack:mia admin * configuration"}},
 		{"revoke slack:ken prod/shop", "revoke", []string{"slack:ken has no role of its own in prod/shop any more"}},
 		{"audit", "audit", []string{"entries of the audit log", "role.revoked", "command.proposed"}},
@@ -262,7 +263,7 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", args, err)
 			}
-			if tool != "grants" && tool != "audit" && tool != "oncall" && !strings.Contains(res.Headline+res.Cluster, "prod") {
+			if tool != "grants" && tool != "lang" && tool != "audit" && tool != "oncall" && !strings.Contains(res.Headline+res.Cluster, "prod") {
 				t.Errorf("the headline %q does not name the cluster", res.Headline)
 			}
 			shown := everything(res)

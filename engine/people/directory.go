@@ -30,7 +30,7 @@ func (g Grant) covers(cluster, namespace string) bool {
 	return (g.Cluster == "" || g.Cluster == cluster) && (g.Namespace == "" || g.Namespace == namespace)
 }
 
-// Store keeps grants, one for each subject and scope. A change is durable when its method returns nil.
+// Store keeps grants, one for each subject and scope, and languages, one for each subject. A change is durable when its method returns nil.
 // Implementations are safe for concurrent use.
 type Store interface {
 	Grants(ctx context.Context) ([]Grant, error)
@@ -38,6 +38,10 @@ type Store interface {
 	PutGrant(ctx context.Context, g Grant) error
 	// DeleteGrant reports whether there was one.
 	DeleteGrant(ctx context.Context, subject, cluster, namespace string) (bool, error)
+	// Langs gives the language that each subject asked for.
+	Langs(ctx context.Context) (map[string]string, error)
+	// PutLang keeps a subject's language; "" forgets it.
+	PutLang(ctx context.Context, subject, lang string) error
 }
 
 // Config of a Directory.
@@ -54,8 +58,9 @@ type Config struct {
 type Directory struct {
 	cfg Config
 
-	mu     sync.RWMutex // guards grants; held over a write to the store, so that memory and store change in one order
+	mu     sync.RWMutex // guards grants and langs; held over a write to the store, so that memory and store change in one order
 	grants []Grant
+	langs  map[string]string // by subject
 	fixed  []Grant           // of the file; never changed
 	humans map[string]string // of the file: id → whose it is; never changed
 }
@@ -80,7 +85,14 @@ func New(ctx context.Context, cfg Config) (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load grants: %w", err)
 	}
-	d := &Directory{cfg: cfg, grants: grants}
+	langs, err := cfg.Store.Langs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load languages: %w", err)
+	}
+	if langs == nil {
+		langs = map[string]string{}
+	}
+	d := &Directory{cfg: cfg, grants: grants, langs: langs}
 	if cfg.File != nil {
 		d.fixed, d.humans = cfg.File.grants, cfg.File.humans
 	}

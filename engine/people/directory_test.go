@@ -3,6 +3,7 @@ package people_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
@@ -12,12 +13,26 @@ import (
 // memory is a Store whose disk can be made to fail.
 type memory struct {
 	grants []people.Grant
+	langs  map[string]string
 	broken bool
 }
 
 var errDisk = errors.New("disk failure")
 
 func (m *memory) Grants(context.Context) ([]people.Grant, error) { return slices.Clone(m.grants), nil }
+
+func (m *memory) Langs(context.Context) (map[string]string, error) { return maps.Clone(m.langs), nil }
+
+func (m *memory) PutLang(_ context.Context, subject, lang string) error {
+	if m.broken {
+		return errDisk
+	}
+	if m.langs == nil {
+		m.langs = map[string]string{}
+	}
+	m.langs[subject] = lang
+	return nil
+}
 
 func (m *memory) PutGrant(ctx context.Context, g people.Grant) error {
 	if m.broken {
@@ -143,5 +158,28 @@ func TestOneHumanWithTwoAccounts(t *testing.T) {
 	}
 	if d.Same(mia, ken) || d.Same(ken, people.Person{ID: "slack:X"}) {
 		t.Error("two humans were taken for one")
+	}
+}
+
+func TestALanguageIsKeptOnlyWhenItIsStored(t *testing.T) {
+	store := &memory{}
+	d, err := people.New(t.Context(), people.Config{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SetLang(t.Context(), "slack:MIA", "ja"); err != nil || d.Lang("slack:MIA") != "ja" || d.Lang(people.Channel("slack/C1")) != "" {
+		t.Errorf("%v, %q", err, d.Lang("slack:MIA"))
+	}
+	store.broken = true
+	if err := d.SetLang(t.Context(), "slack:MIA", "zh"); !errors.Is(err, errDisk) || d.Lang("slack:MIA") != "ja" {
+		t.Errorf("%v, %q", err, d.Lang("slack:MIA"))
+	}
+	store.broken = false
+	again, err := people.New(t.Context(), people.Config{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.SetLang(t.Context(), "slack:MIA", ""); err != nil || again.Lang("slack:MIA") != "" {
+		t.Errorf("%v, %q", err, again.Lang("slack:MIA"))
 	}
 }

@@ -75,6 +75,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"refs and topics", refs},
 		{"inbound ids, memory and choices", conversation},
 		{"tokens are counted by day and by whom", tokens},
+		{"a person and a channel have one language each", languages},
 		{"what was told of an incident is stored with what tells it", notices},
 		{"a schedule's run is stored with its report", runs},
 		{"a link to the page works once, a session until it ends", visits},
