@@ -285,7 +285,7 @@ func HelpOn(specs []tools.Spec, text, lang string) msg.Message {
 	for _, s := range specs {
 		verb, _, _ := strings.Cut(s.Usage, " ")
 		if strings.Contains(s.Verb, text) || strings.Contains(verb, text) {
-			m.Blocks = append(m.Blocks, msg.Paragraph{Heading: "/atl " + s.Usage, Text: s.Summary})
+			m.Blocks = append(m.Blocks, msg.Paragraph{Heading: "/atl " + s.Usage, Text: phrase.Say(lang, s.Summary)})
 		}
 	}
 	if len(m.Blocks) == 0 {

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -74,6 +75,18 @@ func TestEverySentenceOfTheEngineIsTranslated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	prompts, err := filepath.Glob("../../tools/prompts/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range prompts {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(raw), "\n")
+		wrote[first] = path
 	}
 	if len(wrote) < 500 {
 		t.Errorf("only %d sentences were found: the test no longer sees the code", len(wrote))
