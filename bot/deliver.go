@@ -337,9 +337,13 @@ func (b *Bot) note(ctx context.Context, err error) {
 
 var errUnreadable = errors.New("the message cannot be read")
 
-// langAt is the language of what is told in a place without being asked.
-func (b *Bot) langAt(p Place) string {
-	return cmp.Or(b.cfg.Engine.People.Lang(people.Channel(p.Surface+"/"+p.Channel)), b.cfg.Lang)
+// langAt is the language of what is told in a place: the channel's, else that of who asked for it, by id.
+func (b *Bot) langAt(p Place, asked ...string) string {
+	lang := b.cfg.Engine.People.Lang(people.Channel(p.Surface + "/" + p.Channel))
+	for _, id := range asked {
+		lang = cmp.Or(lang, b.cfg.Engine.People.Lang(id))
+	}
+	return cmp.Or(lang, b.cfg.Lang)
 }
 
 // render makes what an outgoing message shows now.
@@ -382,7 +386,7 @@ func (b *Bot) render(ctx context.Context, o Outgoing) (message.Message, error) {
 		if err != nil {
 			return message.Message{}, err
 		}
-		m := card.Proposal(x, b.cfg.Now(), lang)
+		m := card.Proposal(x, b.cfg.Now(), b.langAt(o.Place, x.By.ID))
 		if e.Seq == seqAgain { // news by itself, for a surface that cannot edit
 			m.Gist += " again " + b.cfg.Now().Format(time.RFC3339Nano)
 		}

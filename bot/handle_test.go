@@ -432,6 +432,12 @@ func TestAPersonAndAChannelHaveTheirLanguages(t *testing.T) {
 		if d := cmp.Diff(want, o.chat.said()); d != "" {
 			t.Error(d)
 		}
+		o.propose("p1", command.W3) // Mia's; what she asked for is in her language where the channel has none
+		o.ok(o.db.Enqueue(t.Context(), "", 0, bot.Outgoing{Key: "p1", Place: bot.Place{Surface: "chat", Channel: "dm"}, Body: bodyOf(t, map[string]string{"proposal": "p1"})}))
+		settle(10 * time.Second)
+		if said := o.chat.said(); said[len(said)-1] != "Mia の提案：node/worker-3 を drain" {
+			t.Errorf("her proposal is shown as %q", said[len(said)-1])
+		}
 		if got := o.title(o.say(bot.Inbound{Text: "lang klingon"})); got != `"klingon" には対応していません。` {
 			t.Errorf("it says %q", got)
 		}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/http"
@@ -61,7 +62,7 @@ func (w *Web) inside(need people.Role, next func(http.ResponseWriter, *http.Requ
 			w.refuse(rw, r, http.StatusUnauthorized, problem{door: true, title: func(p words) string { return p.Sprintf("Enter with a link from the chat.") }})
 			return
 		}
-		v := visitor{person: s.Person, role: w.cfg.Engine.People.Highest(s.Person), lang: langOf(r)}
+		v := visitor{person: s.Person, role: w.cfg.Engine.People.Highest(s.Person), lang: cmp.Or(w.cfg.Engine.People.Lang(s.Person.ID), langOf(r))}
 		if v.role < need {
 			w.refuse(rw, r, http.StatusForbidden, problem{
 				visitor: &v,

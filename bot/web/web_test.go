@@ -574,6 +574,22 @@ func TestThePageSpeaksTheBrowsersLanguage(t *testing.T) {
 	}
 }
 
+func TestThePageSpeaksTheLanguageThatItsVisitorAskedFor(t *testing.T) {
+	h := small(t)
+	if err := h.e.People.SetLang(t.Context(), "slack:mia", "zh"); err != nil {
+		t.Fatal(err)
+	}
+	for who, want := range map[string]string{"slack:mia": "工作负载", "slack:ken": "Workloads"} {
+		if r := h.as(who).send("GET", "/pods", nil, map[string]string{"Accept-Language": "en"}); !strings.Contains(r.body, want) {
+			t.Errorf("%s is shown no %s", who, want)
+		}
+	}
+	// Headings of tables and what the engine wrote are read back too.
+	if r := h.as("slack:mia").get("/pods"); !strings.Contains(r.body, "命名空间") || strings.Contains(r.body, ">NAMESPACE<") {
+		t.Errorf("the table's head is English: %s", r.body)
+	}
+}
+
 func TestWithoutAnyClusterThePageSaysWhatToDo(t *testing.T) {
 	g := newHouse(t, nil).as("slack:ken")
 	if r := g.get("/"); r.StatusCode != http.StatusOK || !strings.Contains(r.body, "agent") {
