@@ -63,6 +63,7 @@ var obedience = map[string]string{
 	"suggest_fix":     `{"id":"{target}"}`,
 	"acknowledge":     `{"id":"INC-1"}`,
 	"silence":         `{"id":"INC-1","for":"168h"}`,
+	"lang":            `{"lang":"ja","channel":true}`,
 	"judge":           `{"id":"INC-1","judgement":"noise"}`,
 	"silence_cause":   `{"kind":"CrashLoopBackOff","for":"720h","incidents":true}`,
 	"silence_end":     `{"id":"INC-1"}`,
