@@ -61,10 +61,7 @@ func incidentsTool(e *engine.Engine) (Tool, error) {
 				return nil, err
 			}
 			if !a.All {
-				is, err := openIncidents(ctx, e, clusters)
-				if err != nil {
-					return nil, err
-				}
+				is := openIncidents(e, clusters)
 				res := &Result{Headline: p.Sprintf("No incident is open in %s.", place(clusters, "")), Observed: now, Data: is}
 				if len(is) > 0 {
 					res.Headline = p.Sprintf("%d incidents are open in %s.", len(is), place(clusters, ""))
@@ -130,10 +127,7 @@ func find(ctx context.Context, e *engine.Engine, caller Caller, id string) (*inc
 	if err != nil {
 		return nil, err
 	}
-	open, err := openIncidents(ctx, e, clusters)
-	if err != nil {
-		return nil, err
-	}
+	open := openIncidents(e, clusters)
 	if id == "" {
 		if len(open) == 0 {
 			return nil, &Problem{Sentence: p.Sprintf("No incident is open in %s.", place(clusters, "")), Remedy: p.Sprintf("/atl incidents --all lists earlier ones.")}
@@ -177,10 +171,10 @@ func decide(ctx context.Context, e *engine.Engine, caller Caller, tool, id strin
 	if err != nil {
 		return nil, nil, err
 	}
-	open, err := openIncidents(ctx, e, clusters)
-	if err != nil || len(open) < 2 {
-		i, findErr := find(ctx, e, caller, id)
-		return i, nil, cmp.Or(err, findErr)
+	open := openIncidents(e, clusters)
+	if len(open) < 2 {
+		i, err := find(ctx, e, caller, id)
+		return i, nil, err
 	}
 	question := phrase.For(caller.Lang).Sprintf("Which incident?")
 	res := &Result{Headline: question, Question: question}

@@ -26,10 +26,7 @@ func overviewTool(e *engine.Engine) (Tool, error) {
 				return nil, err
 			}
 			p, now := phrase.For(caller.Lang), e.Now()
-			open, err := openIncidents(ctx, e, clusters)
-			if err != nil {
-				return nil, err
-			}
+			open := openIncidents(e, clusters)
 			res := &Result{Observed: now}
 			table := Table{Columns: []string{"CLUSTER", "HEALTH", "NODES", "PODS", "CPU", "MEMORY", "INCIDENTS"}}
 			for _, c := range clusters {
@@ -123,18 +120,14 @@ func overviewTool(e *engine.Engine) (Tool, error) {
 }
 
 // openIncidents gives what is open in clusters, the worst first.
-func openIncidents(ctx context.Context, e *engine.Engine, clusters []*fleet.Cluster) ([]*incident.Incident, error) {
-	is, err := e.ListIncidents(ctx, incident.Filter{Open: true})
-	if err != nil {
-		return nil, err
-	}
-	is = slices.DeleteFunc(is, func(i *incident.Incident) bool {
+func openIncidents(e *engine.Engine, clusters []*fleet.Cluster) []*incident.Incident {
+	is := slices.DeleteFunc(e.Incidents.Open(""), func(i *incident.Incident) bool {
 		return !active(i.Stage) || !slices.ContainsFunc(clusters, func(c *fleet.Cluster) bool { return c.ID() == i.Cluster })
 	})
 	slices.SortStableFunc(is, func(a, b *incident.Incident) int {
 		return cmp.Or(cmp.Compare(urgency[b.Stage], urgency[a.Stage]), cmp.Compare(b.PeakRisk, a.PeakRisk), b.OpenedAt.Compare(a.OpenedAt))
 	})
-	return is, nil
+	return is
 }
 
 // urgency orders open incidents: what hurts now comes before what may, and before what is mending.

@@ -142,6 +142,7 @@ func TestTheReportsAsTheyAreRead(t *testing.T) {
 		done.OpenedAt = due.Add(-9 * time.Hour)
 		done.ResolvedAt, done.ClosedAt = done.OpenedAt.Add(19*time.Minute), done.OpenedAt.Add(19*time.Minute)
 		w.save(done, event.IncidentOpened)
+		w.ok(w.engine.Incidents.Load(t.Context()))
 		w.start()
 		settle()
 		clock.set(due)
