@@ -102,10 +102,10 @@ func Span(d time.Duration) string {
 }
 
 // short gives the first of a list, and how many more there are.
-func short(items []string) string {
+func short(items []string, p *message.Printer) string {
 	s := strings.Join(items[:min(len(items), maxList)], ", ")
 	if more := len(items) - maxList; more > 0 {
-		s += fmt.Sprintf(" +%d more", more)
+		s += " " + p.Sprintf("+%d more", more)
 	}
 	return s
 }
@@ -220,6 +220,7 @@ func worded(t msg.Table, lang string) msg.Table {
 
 // Say puts what the engine wrote into a message in a reader's language.
 func Say(m msg.Message, lang string) msg.Message {
+	m.Lang = lang
 	if phrase.Match(lang) == "en" {
 		return m
 	}

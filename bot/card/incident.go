@@ -175,7 +175,7 @@ func impact(i *incident.Incident, p *message.Printer) string {
 		parts = append(parts, cost)
 	}
 	if len(names) > 0 {
-		parts = append(parts, p.Sprintf("Affected: %s", short(names)))
+		parts = append(parts, p.Sprintf("Affected: %s", short(names, p)))
 	}
 	return strings.Join(parts, " · ")
 }
@@ -235,13 +235,13 @@ func judged(i *incident.Incident, p *message.Printer) string {
 		who[v.Judgement] = append(who[v.Judgement], v.Name)
 	}
 	if names := who[incident.Right]; len(names) > 0 {
-		parts = append(parts, p.Sprintf("Right cause: %s", short(names)))
+		parts = append(parts, p.Sprintf("Right cause: %s", short(names, p)))
 	}
 	if names := who[incident.Wrong]; len(names) > 0 {
-		parts = append(parts, p.Sprintf("Wrong cause: %s", short(names)))
+		parts = append(parts, p.Sprintf("Wrong cause: %s", short(names, p)))
 	}
 	if names := who[incident.Noise]; len(names) > 0 {
-		parts = append(parts, p.Sprintf("Noise: %s", short(names)))
+		parts = append(parts, p.Sprintf("Noise: %s", short(names, p)))
 	}
 	return strings.Join(parts, " · ")
 }

@@ -44,9 +44,9 @@ func proposal(x *command.Proposal, now time.Time, p *message.Printer) msg.Messag
 	yes := approvers(p, x)
 	add("why", x.Reason)
 	add("touches", strings.Join(x.Preview.Touches, "; "))
-	add("changes", short(fields))
+	add("changes", short(fields, p))
 	add("budget", x.Preview.Budget)
-	add("callers", short(callers))
+	add("callers", short(callers, p))
 	approval := x.Class.String() + ": " + x.Why
 	if len(yes) > 0 {
 		approval += "; " + p.Sprintf("approved by %s", strings.Join(yes, ", "))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/bot/message/layout"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // Discord's limits, in characters.
@@ -82,7 +83,7 @@ func render(m message.Message) rendered {
 			r.buttons(block, used)
 			continue
 		case message.Select:
-			r.lists(block, rowsIn(m.Blocks[i+1:]))
+			r.lists(block, rowsIn(m.Blocks[i+1:]), m.Lang)
 			continue
 		case message.Image:
 			r.images = append(r.images, block)
@@ -90,7 +91,7 @@ func render(m message.Message) rendered {
 			r.documents = append(r.documents, block)
 		}
 		room := min(maxDescription, maxEmbeds-layout.Runes(footer)) - layout.Runes(body.String()) - note
-		part := lay(block, room)
+		part := lay(block, room, m.Lang)
 		if part == "" {
 			continue
 		}
@@ -107,7 +108,7 @@ func render(m message.Message) rendered {
 		body.WriteString(part)
 	}
 	if skipped > 0 {
-		fmt.Fprintf(body, "\n-# +%d more parts, too long for one message", skipped)
+		body.WriteString("\n-# " + phrase.For(m.Lang).Sprintf("+%d more parts, too long for one message", skipped))
 	}
 	if body.Len() > 0 || footer != "" {
 		embed := &discordgo.MessageEmbed{Description: body.String(), Color: colours[m.Tone]}
@@ -126,17 +127,18 @@ func render(m message.Message) rendered {
 }
 
 // lay renders one block within room characters. It may come out longer when nothing useful fits.
-func lay(block message.Block, room int) string {
+func lay(block message.Block, room int, lang string) string {
 	// Escaping and quoting lengthen a text: it is cut with that in mind, down to where cutting makes no sense.
 	for n := min(room, maxDescription); n >= 100; n = n * 3 / 4 {
-		if s := layIn(block, n); layout.Runes(s) <= room {
+		if s := layIn(block, n, lang); layout.Runes(s) <= room {
 			return s
 		}
 	}
 	return strings.Repeat(" ", max(room, 0)+1)
 }
 
-func layIn(block message.Block, n int) string {
+func layIn(block message.Block, n int, lang string) string {
+	p := phrase.For(lang)
 	var out []string
 	head := func(s string) {
 		if s = layout.OneLine(s); s != "" {
@@ -145,7 +147,7 @@ func layIn(block message.Block, n int) string {
 	}
 	more := func(n int) {
 		if n > 0 {
-			out = append(out, fmt.Sprintf("+%d more", n))
+			out = append(out, p.Sprintf("+%d more", n))
 		}
 	}
 	add := func(s string) {
@@ -179,7 +181,7 @@ func layIn(block message.Block, n int) string {
 	case message.Code:
 		code, cut := layout.CutMiddle(block.Text, n)
 		if cut || block.Truncated {
-			head(strings.TrimSpace(block.Heading + " (cut)"))
+			head(strings.TrimSpace(block.Heading + " " + p.Sprintf("(cut)")))
 		} else {
 			head(block.Heading)
 		}
@@ -225,7 +227,7 @@ func (r *rendered) buttons(a message.Actions, used map[string]bool) {
 
 // lists are menus of which one is chosen: as many as there is room for rows, since each holds few options.
 // after is how many rows the buttons that follow need.
-func (r *rendered) lists(s message.Select, after int) {
+func (r *rendered) lists(s message.Select, after int, lang string) {
 	fits := min(len(s.Options), max(0, maxRows-len(r.Components)-after)*maxOptions)
 	for from := 0; from < fits; from += maxOptions {
 		to := min(from+maxOptions, fits)
@@ -235,7 +237,7 @@ func (r *rendered) lists(s message.Select, after int) {
 		}
 		menu := discordgo.SelectMenu{
 			MenuType: discordgo.StringSelectMenu, CustomID: selectAction + actionMark + strconv.Itoa(len(r.Components)),
-			Placeholder: layout.Placeholder(part, fits, maxPlaceholder),
+			Placeholder: layout.Placeholder(part, fits, maxPlaceholder, func(n int) string { return phrase.For(lang).Sprintf("+%d more", n) }),
 		}
 		seen := map[string]bool{}
 		for _, o := range s.Options[from:to] {

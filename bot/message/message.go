@@ -34,6 +34,7 @@ type Message struct {
 	Title   string // answers; one line
 	Context string // small, beside or under the title: "INC-214 · Incident · 6 min"
 	Blocks  []Block
+	Lang    string // of what a surface adds, such as "+3 more"; "" is English
 	Footer  string // small print: age of the figures, "Answering without the model."
 	// Private is for the asking person alone, where the surface can do that.
 	Private bool

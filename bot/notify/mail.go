@@ -127,7 +127,7 @@ func text(d delivery) string {
 	line(strings.TrimSpace(m.Tone.Mark() + " " + clean(m.Title)))
 	line(clean(m.Context))
 	for _, block := range m.Blocks {
-		part := blockText(block)
+		part := blockText(block, m.Lang)
 		if part == "" {
 			continue
 		}
@@ -144,7 +144,7 @@ func text(d delivery) string {
 // room is how much of one block a mail shows.
 const room = 20_000
 
-func blockText(block msg.Block) string {
+func blockText(block msg.Block, lang string) string {
 	headed := func(heading, body string) string { return strings.TrimSpace(clean(heading) + "\n" + body) }
 	switch x := block.(type) {
 	case msg.Paragraph:
@@ -159,7 +159,7 @@ func blockText(block msg.Block) string {
 		return headed(x.Heading, strings.Join(all, "\n"))
 	case msg.Table:
 		rows, more := layout.Table(x, room)
-		return headed(x.Heading, lines(rows)+plus(more))
+		return headed(x.Heading, lines(rows)+plus(more, lang))
 	case msg.Code:
 		code, _ := layout.CutMiddle(x.Text, room)
 		return headed(x.Heading, lines(code))
@@ -167,18 +167,18 @@ func blockText(block msg.Block) string {
 		return headed(x.Name, lines(x.Text))
 	case msg.List:
 		points, more := layout.List(x, room)
-		return headed(x.Heading, lines(points)+plus(more))
+		return headed(x.Heading, lines(points)+plus(more, lang))
 	case msg.Image:
 		return clean(x.Alt)
 	}
 	return "" // buttons do nothing in a mail
 }
 
-func plus(more int) string {
+func plus(more int, lang string) string {
 	if more <= 0 {
 		return ""
 	}
-	return fmt.Sprintf("\n+%d more", more)
+	return "\n" + phrase.For(lang).Sprintf("+%d more", more)
 }
 
 //go:embed mail.html

@@ -1,11 +1,11 @@
 package slack
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/bot/message/layout"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // fallback is the whole message as plain text, shortened.
@@ -35,7 +35,7 @@ func fallback(m message.Message) string {
 			line(block.Heading)
 			rows, more := layout.Table(block, maxFallback)
 			line(rows)
-			line(morePlain(more))
+			line(morePlain(more, m.Lang))
 		case message.Code:
 			line(block.Heading)
 			code, _ := layout.CutMiddle(block.Text, maxFallback)
@@ -44,7 +44,7 @@ func fallback(m message.Message) string {
 			line(block.Heading)
 			points, more := layout.List(block, maxFallback)
 			line(points)
-			line(morePlain(more))
+			line(morePlain(more, m.Lang))
 		case message.Image:
 			line(block.Alt)
 		case message.File:
@@ -59,9 +59,9 @@ func fallback(m message.Message) string {
 	return out
 }
 
-func morePlain(n int) string {
+func morePlain(n int, lang string) string {
 	if n <= 0 {
 		return ""
 	}
-	return fmt.Sprintf("+%d more", n)
+	return phrase.For(lang).Sprintf("+%d more", n)
 }

@@ -3,7 +3,6 @@ package slack
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/bot/message/layout"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // Slack's limits, in characters, from its Block Kit reference.
@@ -49,7 +49,7 @@ type rendered struct {
 func render(m message.Message) rendered {
 	m = message.Legible(m)
 	r := rendered{Text: escape(fallback(m))}
-	b := builder{room: maxMessage, left: maxBlocks}
+	b := builder{room: maxMessage, left: maxBlocks, lang: m.Lang}
 	if len(m.Mention) > 0 {
 		var who []slack.RichTextSectionElement
 		for _, id := range m.Mention {
@@ -79,7 +79,7 @@ func render(m message.Message) rendered {
 	for i, block := range m.Blocks { // lists take what the buttons leave
 		s, ok := block.(message.Select)
 		for n := min(len(s.Options), maxOptions); ok && n > 0; n = n * 3 / 4 {
-			if row := list(i, s, n); tail.add(row) {
+			if row := list(i, s, n, m.Lang); tail.add(row) {
 				rows[i] = row
 				break
 			}
@@ -109,7 +109,7 @@ func render(m message.Message) rendered {
 		}
 	}
 	if skipped > 0 {
-		b.blocks = append(b.blocks, small(fmt.Sprintf("+%d more parts, too long for one message", skipped)))
+		b.blocks = append(b.blocks, small(phrase.For(m.Lang).Sprintf("+%d more parts, too long for one message", skipped)))
 	}
 	if m.Footer != "" {
 		b.blocks = append(b.blocks, small(m.Footer))
@@ -123,6 +123,7 @@ type builder struct {
 	blocks []slack.Block
 	room   int // characters of JSON
 	left   int // blocks
+	lang   string
 }
 
 // add appends blocks if all of them fit.
@@ -148,7 +149,7 @@ const overhead = 400
 func (b *builder) content(block message.Block) int {
 	for room := min(maxSection, b.room-overhead); room >= 200; room /= 2 {
 		// The loop is for text that needs much quoting: its JSON is longer than its characters. Halving ends it soon.
-		blocks := lay(block, room)
+		blocks := lay(block, room, b.lang)
 		if b.add(blocks...) {
 			return room
 		}
@@ -157,27 +158,27 @@ func (b *builder) content(block message.Block) int {
 }
 
 // lay renders one block within room characters of text.
-func lay(block message.Block, room int) []slack.Block {
+func lay(block message.Block, room int, lang string) []slack.Block {
 	switch block := block.(type) {
 	case message.Paragraph:
 		return richText(heading(block.Heading), section(text(layout.Cut(block.Text, room))))
 	case message.Markdown:
 		return richText(markdown(block.Text, room)...)
 	case message.Facts:
-		return facts(block, room)
+		return facts(block, room, lang)
 	case message.Table:
 		lines, more := layout.Table(block, room)
-		return richText(heading(block.Heading), preformatted(lines), plus(more))
+		return richText(heading(block.Heading), preformatted(lines), plus(more, lang))
 	case message.Code:
 		code, cut := layout.CutMiddle(block.Text, room)
 		head := block.Heading
 		if (cut || block.Truncated) && head != "" {
-			head += " (cut)"
+			head += " " + phrase.For(lang).Sprintf("(cut)")
 		}
 		return richText(heading(head), preformatted(code))
 	case message.List:
 		lines, more := layout.List(block, room)
-		return richText(heading(block.Heading), section(text(lines)), plus(more))
+		return richText(heading(block.Heading), section(text(lines)), plus(more, lang))
 	case message.Image:
 		// The picture itself is uploaded beneath the message; its figures stand here, where they can be read aloud.
 		return richText(section(text(layout.Cut("📈 "+block.Alt, room))))
@@ -227,7 +228,7 @@ func buttons(block int, a message.Actions) slack.Block {
 }
 
 // list is a menu of the first n options, of which one is chosen. That there are more is said in its placeholder.
-func list(block int, s message.Select, n int) slack.Block {
+func list(block int, s message.Select, n int, lang string) slack.Block {
 	var options []*slack.OptionBlockObject
 	for _, o := range s.Options[:n] {
 		label := layout.OneLine(o.Label)
@@ -237,12 +238,12 @@ func list(block int, s message.Select, n int) slack.Block {
 		options = append(options, slack.NewOptionBlockObject(o.Action+actionMark+o.Subject, plain(layout.Cut(label, maxLabel)), nil))
 	}
 	id := selectAction + actionMark + strconv.Itoa(block)
-	placeholder := plain(layout.Placeholder(s, len(options), maxHeader))
+	placeholder := plain(layout.Placeholder(s, len(options), maxHeader, func(n int) string { return phrase.For(lang).Sprintf("+%d more", n) }))
 	return slack.NewActionBlock("", slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, placeholder, id, options...))
 }
 
 // facts are pairs of fields, label and value, which Slack sets in two columns.
-func facts(f message.Facts, room int) []slack.Block {
+func facts(f message.Facts, room int, lang string) []slack.Block {
 	var out []slack.Block
 	if f.Heading != "" {
 		out = richText(heading(f.Heading))
@@ -274,7 +275,7 @@ func facts(f message.Facts, room int) []slack.Block {
 	}
 	flush()
 	if more := len(f.Facts) - shown; more > 0 {
-		out = append(out, small(fmt.Sprintf("+%d more", more)))
+		out = append(out, small(phrase.For(lang).Sprintf("+%d more", more)))
 	}
 	return out
 }
@@ -322,11 +323,11 @@ func heading(s string) slack.RichTextElement {
 	return section(bold(layout.Cut(s, maxHeader) + "\n"))
 }
 
-func plus(more int) slack.RichTextElement {
+func plus(more int, lang string) slack.RichTextElement {
 	if more <= 0 {
 		return nil
 	}
-	return section(text(fmt.Sprintf("+%d more", more)))
+	return section(text(phrase.For(lang).Sprintf("+%d more", more)))
 }
 
 func preformatted(s string) slack.RichTextElement {

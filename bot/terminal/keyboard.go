@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/bukahou/atlhyper/bot"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // ErrLeft is returned by Run when the person left: the end of input, "exit" or Ctrl-D.
@@ -194,7 +195,7 @@ func (t *Terminal) complete(line string, pos int, key rune) (string, int, bool) 
 	}
 	list := strings.Join(found[:min(len(found), maxShown)], "  ")
 	if more := len(found) - maxShown; more > 0 {
-		list += fmt.Sprintf("  +%d more", more)
+		list += "  " + phrase.For(t.cfg.Lang).Sprintf("+%d more", more)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bukahou/atlhyper/bot/message"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // Renderer draws messages as box-drawing cards. Colours are off when Plain is set, and nothing else changes then.
@@ -69,10 +70,11 @@ type sheet struct {
 	b      strings.Builder
 	colour string
 	inner  int // columns between the edges and their spaces
+	lang   string
 }
 
 func (r Renderer) card(m message.Message, when string) string {
-	s := &sheet{Renderer: r, colour: colours[m.Tone], inner: r.width() - 4}
+	s := &sheet{Renderer: r, colour: colours[m.Tone], inner: r.width() - 4, lang: m.Lang}
 	s.edge("╭", when, "╮")
 	title, context := head(m), oneLine(m.Context)
 	gap := s.inner - Columns(title) - Columns(context)
@@ -126,7 +128,7 @@ func (s *sheet) heading(text string) {
 
 func (s *sheet) more(n int) {
 	if n > 0 {
-		s.line(dim, fmt.Sprintf("+%d more", n))
+		s.line(dim, phrase.For(s.lang).Sprintf("+%d more", n))
 	}
 }
 

@@ -125,17 +125,17 @@ func List(l message.List, room int) (string, int) {
 }
 
 // Placeholder is what stands in a list of which a surface shows only the first options: within n characters, and with how
-// many are left out.
-func Placeholder(s message.Select, shown, n int) string {
+// many are left out, as more words it.
+func Placeholder(s message.Select, shown, n int, more func(left int) string) string {
 	text := OneLine(s.Placeholder)
 	if text == "" {
 		text = "…"
 	}
-	more := ""
+	rest := ""
 	if left := len(s.Options) - shown; left > 0 {
-		more = fmt.Sprintf(" (+%d more)", left)
+		rest = " (" + more(left) + ")"
 	}
-	return Cut(text, n-Runes(more)) + more
+	return Cut(text, n-Runes(rest)) + rest
 }
 
 // Width is how wide a string stands in a monospaced font: wide East Asian characters and emoji take two cells.
