@@ -14,6 +14,7 @@ import (
 	"github.com/bukahou/atlhyper/agent/report"
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/figure"
 	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
@@ -134,11 +135,11 @@ func unitFigure(unit string, x float64) string {
 	case "By/s":
 		return bytesFigure(x) + "/s"
 	case "Cel":
-		return fmt.Sprintf("%.3g °C", x)
+		return figure.Of(x) + " °C"
 	case "1/s":
-		return fmt.Sprintf("%.3g/s", x)
+		return figure.Of(x) + "/s"
 	}
-	return strings.TrimSpace(fmt.Sprintf("%.3g %s", x, unit))
+	return strings.TrimSpace(fmt.Sprintf("%s %s", figure.Of(x), unit))
 }
 
 func bytesFigure(x float64) string {
@@ -147,7 +148,7 @@ func bytesFigure(x float64) string {
 		name string
 	}{{1 << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
 		if math.Abs(x) >= u.size {
-			return fmt.Sprintf("%.3g %s", x/u.size, u.name)
+			return fmt.Sprintf("%s %s", figure.Of(x/u.size), u.name)
 		}
 	}
 	return fmt.Sprintf("%.0f B", x)

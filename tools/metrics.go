@@ -10,6 +10,7 @@ import (
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/baseline"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/figure"
 	"github.com/bukahou/atlhyper/engine/fleet"
 	"github.com/bukahou/atlhyper/tools/phrase"
 )
@@ -35,7 +36,7 @@ func metricsTool(e *engine.Engine) (Tool, error) {
 			readings := c.Readings(x)
 			for _, metric := range slices.Sorted(maps.Keys(readings)) {
 				v := readings[metric]
-				t.Rows = append(t.Rows, []string{x.Short(), metric, figure(x, metric, v), hourAgo(e, x, metric, now), normal(e, x, metric), Age(now.Sub(v.At))})
+				t.Rows = append(t.Rows, []string{x.Short(), metric, readingOf(x, metric, v), hourAgo(e, x, metric, now), normal(e, x, metric), Age(now.Sub(v.At))})
 				if v.At.Before(res.Observed) {
 					res.Observed = v.At
 				}
@@ -50,10 +51,10 @@ func metricsTool(e *engine.Engine) (Tool, error) {
 	}))
 }
 
-func figure(ref entity.Ref, metric string, v fleet.Reading) string {
+func readingOf(ref entity.Ref, metric string, v fleet.Reading) string {
 	s := baseline.SpecOf(ref.Kind, metric).Class.Figure(v.Value)
 	if v.Count > 0 {
-		s += fmt.Sprintf(" (%.3g requests)", v.Count)
+		s += fmt.Sprintf(" (%s requests)", figure.Of(v.Count))
 	}
 	return s
 }

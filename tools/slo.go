@@ -15,6 +15,7 @@ import (
 	"github.com/bukahou/atlhyper/agent/report"
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/figure"
 	"github.com/bukahou/atlhyper/engine/fleet"
 	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/engine/slo"
@@ -444,7 +445,7 @@ func signalsTool(e *engine.Engine) (Tool, error) {
 				}
 				t.Rows = append(t.Rows, []string{by, name, cell(x), cell(was)})
 			}
-			row("rate", func(s slo.Signals) string { return fmt.Sprintf("%.3g/s", s.Rate()) })
+			row("rate", func(s slo.Signals) string { return figure.Of(s.Rate()) + "/s" })
 			row("errors", func(s slo.Signals) string { return ratio(s.Counts.Share()) })
 			for _, q := range []float64{0.5, 0.95, 0.99} {
 				row(fmt.Sprintf("p%.0f", 100*q), func(s slo.Signals) string { return quantile(s.Latency, q) })

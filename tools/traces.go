@@ -16,6 +16,7 @@ import (
 	"github.com/bukahou/atlhyper/agent/report"
 	"github.com/bukahou/atlhyper/engine"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/figure"
 	"github.com/bukahou/atlhyper/engine/fleet"
 	"github.com/bukahou/atlhyper/tools/phrase"
 )
@@ -207,11 +208,11 @@ func millis(d time.Duration) string {
 	case d >= time.Minute:
 		return d.Round(time.Second).String()
 	case d >= time.Second:
-		return fmt.Sprintf("%.3g s", d.Seconds())
+		return figure.Of(d.Seconds()) + " s"
 	case d >= time.Millisecond:
-		return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
+		return figure.Of(float64(d)/float64(time.Millisecond)) + " ms"
 	}
-	return fmt.Sprintf("%.3g µs", float64(d)/float64(time.Microsecond))
+	return figure.Of(float64(d)/float64(time.Microsecond)) + " µs"
 }
 
 // secs is millis of a figure in seconds.
@@ -244,14 +245,14 @@ func operationsTool(e *engine.Engine) (Tool, error) {
 		ops := Table{Columns: []string{"OPERATION", "RATE", "ERRORS", "P50", "P95", "P99", "REQUESTS"}}
 		for _, x := range o.GetOperations() {
 			ops.Rows = append(ops.Rows, []string{
-				x.GetName(), fmt.Sprintf("%.3g/s", x.GetRequestsPerSecond()), ratio(x.GetErrorRatio()),
+				x.GetName(), figure.Of(x.GetRequestsPerSecond()) + "/s", ratio(x.GetErrorRatio()),
 				secs(x.GetP50Seconds()), secs(x.GetP95Seconds()), secs(x.GetP99Seconds()), fmt.Sprintf("%.0f", x.GetCount()),
 			})
 		}
 		calls := Table{Heading: p.Sprintf("Calls"), Columns: []string{"FROM", "TO", "RATE", "ERRORS", "MEAN", "P95"}}
 		for _, x := range o.GetTraffic() {
 			calls.Rows = append(calls.Rows, []string{
-				x.GetFrom().GetName(), x.GetTo().GetName(), fmt.Sprintf("%.3g/s", x.GetRequestsPerSecond()), ratio(x.GetErrorRatio()), secs(x.GetLatencyAvgSeconds()), secs(x.GetLatencyP95Seconds()),
+				x.GetFrom().GetName(), x.GetTo().GetName(), figure.Of(x.GetRequestsPerSecond()) + "/s", ratio(x.GetErrorRatio()), secs(x.GetLatencyAvgSeconds()), secs(x.GetLatencyP95Seconds()),
 			})
 		}
 		res := &Result{Cluster: c.ID(), Observed: now}
@@ -269,4 +270,4 @@ func operationsTool(e *engine.Engine) (Tool, error) {
 }
 
 // ratio writes a share in percent.
-func ratio(x float64) string { return fmt.Sprintf("%.3g %%", x*100) }
+func ratio(x float64) string { return figure.Of(x*100) + " %" }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bukahou/atlhyper/engine/figure"
 	"github.com/bukahou/atlhyper/tools"
 )
 
@@ -135,18 +136,18 @@ func nice(x float64) float64 {
 func axis(unit string, x float64) string {
 	switch unit {
 	case "ratio":
-		return fmt.Sprintf("%.3g %%", 100*x)
+		return figure.Of(100*x) + " %"
 	case "s":
 		if x < 1 {
-			return fmt.Sprintf("%.3g ms", 1000*x)
+			return figure.Of(1000*x) + " ms"
 		}
-		return fmt.Sprintf("%.3g s", x)
+		return figure.Of(x) + " s"
 	case "1/s":
-		return fmt.Sprintf("%.3g/s", x)
+		return figure.Of(x) + "/s"
 	case "By":
 		return tools.Bytes(x)
 	case "Cel":
-		return fmt.Sprintf("%.3g °C", x)
+		return figure.Of(x) + " °C"
 	}
-	return strings.TrimSpace(fmt.Sprintf("%.3g %s", x, unit))
+	return strings.TrimSpace(fmt.Sprintf("%s %s", figure.Of(x), unit))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/figure"
 	"github.com/bukahou/atlhyper/engine/fleet"
 	"github.com/bukahou/atlhyper/engine/topology"
 	"github.com/bukahou/atlhyper/tools/phrase"
@@ -175,7 +176,7 @@ func middle(s string, n int) string {
 }
 
 func traffic(t *fleet.Traffic) string {
-	return fmt.Sprintf("%.3g requests/s, %.3g %% errors, %.3g ms", t.RequestsPerSecond, 100*t.ErrorRatio, 1000*t.LatencyAvg)
+	return fmt.Sprintf("%s requests/s, %s %% errors, %s ms", figure.Of(t.RequestsPerSecond), figure.Of(100*t.ErrorRatio), figure.Of(1000*t.LatencyAvg))
 }
 
 // Sizes of the topology: a line a vertex, a column a layer.
@@ -247,7 +248,7 @@ func (w *Web) topology(r *http.Request, v visitor) (string, any, error) {
 		if t := e.Traffic; t != nil && (f.Namespace == "" || e.From.Namespace == f.Namespace || e.To.Namespace == f.Namespace) {
 			body.Calls = append(body.Calls, call{
 				e.From.Short(), href(e.From), e.To.Short(), href(e.To),
-				fmt.Sprintf("%.3g/s", t.RequestsPerSecond), fmt.Sprintf("%.3g %%", 100*t.ErrorRatio), fmt.Sprintf("%.3g ms", 1000*t.LatencyAvg), t.ErrorRatio >= 0.05,
+				figure.Of(t.RequestsPerSecond) + "/s", figure.Of(100*t.ErrorRatio) + " %", figure.Of(1000*t.LatencyAvg) + " ms", t.ErrorRatio >= 0.05,
 			})
 		}
 	}

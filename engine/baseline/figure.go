@@ -1,22 +1,23 @@
 package baseline
 
 import (
-	"fmt"
 	"math"
+
+	"github.com/bukahou/atlhyper/engine/figure"
 )
 
 // Figure writes a value of the class in its unit, for a person: "31 %", "240 ms", "12 a second".
 func (c Class) Figure(x float64) string {
 	switch c {
 	case Ratio, Saturation:
-		return fmt.Sprintf("%.3g %%", 100*x)
+		return figure.Of(100*x) + " %"
 	case Latency:
 		if math.Abs(x) < 1 {
-			return fmt.Sprintf("%.3g ms", 1000*x)
+			return figure.Of(1000*x) + " ms"
 		}
-		return fmt.Sprintf("%.3g s", x)
+		return figure.Of(x) + " s"
 	case Rate:
-		return fmt.Sprintf("%.3g a second", x)
+		return figure.Of(x) + " a second"
 	}
-	return fmt.Sprintf("%.3g", x)
+	return figure.Of(x)
 }

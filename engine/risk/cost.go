@@ -9,6 +9,7 @@ import (
 
 	"github.com/bukahou/atlhyper/engine/baseline"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/figure"
 	"github.com/bukahou/atlhyper/engine/topology"
 )
 
@@ -287,9 +288,9 @@ func (c *court) costText(x *cost) string {
 		what, all = "failed requests a second", x.failing/failure
 	}
 	own := all * x.self / x.excess()
-	text := fmt.Sprintf("%s adds %.3g %s of its own", c.name(x.unit), own, what)
+	text := fmt.Sprintf("%s adds %s %s of its own", c.name(x.unit), figure.Of(own), what)
 	if x.callees > 0 {
-		text += fmt.Sprintf(" of %.3g; what it calls explains %.3g", all, all-own)
+		text += fmt.Sprintf(" of %s; what it calls explains %s", figure.Of(all), figure.Of(all-own))
 	}
 	return text
 }
@@ -359,7 +360,7 @@ func (c *court) unmeasured(v *Verdict, x *cost) {
 		}
 	}
 	if !best.IsZero() {
-		v.Why = fmt.Sprintf("%s fails or delays the calls of %s to it (%.3g s and errors a second), and nothing else that %s calls is abnormal", c.name(best), c.name(x.unit), most, c.name(x.unit))
+		v.Why = fmt.Sprintf("%s fails or delays the calls of %s to it (%s s and errors a second), and nothing else that %s calls is abnormal", c.name(best), c.name(x.unit), figure.Of(most), c.name(x.unit))
 		v.Entity, v.Confidence = best, Medium
 		return
 	}

@@ -42,8 +42,8 @@ func label(metric string) string {
 	return strings.ReplaceAll(metric, "_", " ")
 }
 
-// figure writes a value for a person, and names the unit that it has for a program.
-func figure(class baseline.Class, x float64) (text, unit string) {
+// written writes a value for a person, and names the unit that it has for a program.
+func written(class baseline.Class, x float64) (text, unit string) {
 	switch class {
 	case baseline.Ratio, baseline.Saturation:
 		unit = "ratio"
@@ -57,10 +57,10 @@ func figure(class baseline.Class, x float64) (text, unit string) {
 
 // describe says a deviation in words: "latency 310 ms (normal 120 ms)".
 func describe(a baseline.Anomaly) string {
-	now, _ := figure(a.Class, a.Value)
-	normal, _ := figure(a.Class, a.Mean)
+	now, _ := written(a.Class, a.Value)
+	normal, _ := written(a.Class, a.Mean)
 	if a.Limit > 0 && a.Value >= a.Limit {
-		limit, _ := figure(a.Class, a.Limit)
+		limit, _ := written(a.Class, a.Limit)
 		return fmt.Sprintf("%s %s (limit %s)", label(a.Metric), now, limit)
 	}
 	return fmt.Sprintf("%s %s (normal %s)", label(a.Metric), now, normal)
@@ -102,7 +102,7 @@ func (c *court) testify(v *Verdict) {
 	slices.SortStableFunc(own, worst)
 	slices.SortStableFunc(entry, worst)
 	for _, a := range append(own[:min(len(own), maxEvidence-2)], entry[:min(len(entry), 2)]...) {
-		_, unit := figure(a.Class, a.Value)
+		_, unit := written(a.Class, a.Value)
 		v.Evidence = append(v.Evidence, Evidence{Entity: a.Entity, What: a.Metric, Text: describe(a), Value: a.Value, Normal: a.Mean, Unit: unit, At: a.Onset})
 	}
 	v.Evidence = v.Evidence[:min(len(v.Evidence), maxEvidence)]
@@ -173,8 +173,8 @@ func (c *court) wellness(u entity.Ref) string {
 				mean, _, known := c.in.Normal(r, metric)
 				if ok && known {
 					class := baseline.SpecOf(r.Kind, metric).Class
-					is, _ := figure(class, now.Value)
-					was, _ := figure(class, mean)
+					is, _ := written(class, now.Value)
+					was, _ := written(class, mean)
 					return fmt.Sprintf("%s normal (%s, usually %s)", label(metric), is, was)
 				}
 			}

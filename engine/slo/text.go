@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bukahou/atlhyper/engine/figure"
 )
 
 // Percent writes a fraction for a person, with the digits that a target has: 0.999 is "99.9 %", 0.021 "2.1 %".
@@ -32,9 +34,9 @@ func percent100(x float64) string {
 // Seconds writes a duration of a request: "300 ms", "1.2 s".
 func Seconds(s float64) string {
 	if s < 1 {
-		return fmt.Sprintf("%.3g ms", 1000*s)
+		return figure.Of(1000*s) + " ms"
 	}
-	return fmt.Sprintf("%.3g s", s)
+	return figure.Of(s) + " s"
 }
 
 // Span writes a window: "5 min", "1 h", "30 d".
