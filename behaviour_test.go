@@ -238,7 +238,7 @@ func TestAViewerCannotApproveAndTwoClicksRunItOnce(t *testing.T) {
 	label := w.buttonOf(card, "Roll back")
 
 	w.click(ken, card, label)
-	w.expectReply(parent, "Only an operator")
+	w.expectReply(parent, "変更を承認できるのはオペレーターだけです") // Ken's Slack speaks Japanese
 	if got := w.image("cart"); !strings.Contains(got, "missing-1") {
 		t.Fatalf("a viewer's click changed the image to %s", got)
 	}

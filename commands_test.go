@@ -32,6 +32,7 @@ func (w *workspace) becomes(m slackfake.Message, words ...string) {
 
 func TestARoleIsGrantedASecondOperatorApprovesAndTheChangeIsTakenBack(t *testing.T) {
 	w := newWorkspace(t)
+	w.AddUser(slackfake.User{ID: ken, Name: "Ken", Locale: "en-GB"})
 	w.start()
 	w.slash("pause shipping -n shop")
 	card := w.expect("pause the rollouts of deployment/shipping", "W2", "accepted by the API server")

@@ -183,7 +183,7 @@ func TestTheIncidentThreadIsTheSameOnEveryPlatform(t *testing.T) {
 			v.click(parent, "Explain")
 			v.expect("the thread", inThread, "deployment/"+name, "missing-1", "R_final")
 			v.click(parent, "Timeline")
-			v.expect("the thread", inThread, "INC-1 · "+name+" cannot pull its image")
+			v.expect("the thread", inThread, "INC-1 · "+name)
 			v.click(parent, "Acknowledge")
 			v.expect("the thread", inThread, "Mia", "INC-1")
 			v.click(parent, "Suggest fix")
