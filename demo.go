@@ -109,11 +109,6 @@ func (c *clock) advance(d time.Duration) time.Time {
 // demoEpoch is when every demo begins: 02:45 of a night, so that output can be compared between runs.
 var demoEpoch = time.Date(2026, time.March, 3, 2, 45, 0, 0, time.UTC)
 
-const greeting = `AtlHyper demo: a simulated shop of about 12 services on 4 nodes; its clock runs %g times as fast.
-In a moment something will break. Type what the cards suggest: the number of a button, or a question such as
-  what is wrong?     why?     what changed?     help
-`
-
 // newWorld builds it. extra changes the configuration before it is wired.
 func newWorld(ctx context.Context, c *demoCmd, env *environment, extra func(*coreConfig, *terminal.Config)) (_ *world, err error) {
 	w := &world{clock: &clock{now: demoEpoch}, wire: newInProcess(), ticks: make(chan time.Time, 1), log: env.log}
@@ -132,10 +127,7 @@ func newWorld(ctx context.Context, c *demoCmd, env *environment, extra func(*cor
 	}
 	tcfg := terminal.Config{
 		In: env.stdin, Out: env.stdout, Person: people.Person{ID: "terminal:local", Name: localUser(), Local: true},
-		Lang: c.Lang, Now: w.clock.Now, Greeting: fmt.Sprintf(greeting, cmp.Or(c.Speed, 30)), Complete: w.complete,
-	}
-	if c.Listen != "" {
-		tcfg.Greeting += "  web     opens the page in a browser\n"
+		Lang: c.Lang, Now: w.clock.Now, Greeting: terminal.Demo(cmp.Or(c.Speed, 30), c.Listen != "", c.Lang), Complete: w.complete,
 	}
 	cfg := coreConfig{
 		policyFlags: policyFlags{ProtectedNamespaces: []string{"kube-system"}, TimeScale: 1, NoChanges: c.NoChanges, Formulas: c.Formulas, objectiveFlags: c.objectiveFlags}, chatFlags: c.chatFlags, notifyFlags: c.notifyFlags, webFlags: c.webFlags,

@@ -99,7 +99,7 @@ func TestTheModelAnswersFromTheToolsThroughBothLibraries(t *testing.T) {
 			w.expect("checkout", "INC-1")
 
 			asked := w.mention(mia, "why is checkout failing?")
-			answer := w.expectReply(asked, "checkout cannot start.", "pods waits in ImagePullBackOff", "missing-1", "looked at: explain, logs")
+			answer := w.expectReply(asked, "checkout cannot start.", "pods waits in ImagePullBackOff", "missing-1", "looked at: explain", "logs")
 			for _, unwanted := range []string{"I should look", "Let me look", "Not found in any reading", "without the model"} {
 				if strings.Contains(answer.Text(), unwanted) {
 					t.Errorf("the answer says %q:\n%s", unwanted, answer.Text())

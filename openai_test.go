@@ -45,7 +45,7 @@ func TestAnOpenAICompatibleModelAnswersFromTheToolsAndHandsOverWhenItBreaks(t *t
 	w.start()
 	w.breakImage("checkout")
 	w.expect("checkout", "INC-1")
-	answer := w.expectReply(w.mention(mia, "why is checkout failing?"), "checkout cannot start.", "pods waits in ImagePullBackOff", "missing-1", "looked at: explain, logs")
+	answer := w.expectReply(w.mention(mia, "why is checkout failing?"), "checkout cannot start.", "pods waits in ImagePullBackOff", "missing-1", "looked at: explain", "logs")
 	for _, unwanted := range []string{"Let me look", "Not found in any reading", "without the model"} {
 		if strings.Contains(answer.Text(), unwanted) {
 			t.Errorf("the answer says %q:\n%s", unwanted, answer.Text())

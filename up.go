@@ -55,7 +55,7 @@ func (c *upCmd) Run(ctx context.Context, env *environment) error {
 	if !c.Headless {
 		t = terminal.New(terminal.Config{
 			In: env.stdin, Out: env.stdout, Person: people.Person{ID: "terminal:local", Name: localUser(), Local: true}, Lang: c.Lang,
-			Greeting: fmt.Sprintf("AtlHyper watches %s. Ask in plain words (what is wrong?), or type help. Leave with exit.\n", k.name),
+			Greeting: terminal.Watching(k.name, c.Lang),
 		})
 		cfg.surfaces, cfg.channels = []bot.Surface{t}, []bot.Place{t.Place()}
 	}
