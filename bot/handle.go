@@ -191,14 +191,14 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 	case "":
 		return b.home(ctx, caller)
 	case "help", "?", "/help":
-		m := card.Help(b.cfg.Tools.Help(caller), caller.Lang)
+		m := card.Help(b.help(caller), caller.Lang)
 		return &m, nil
 	}
-	if word, ok := strings.CutPrefix(strings.ToLower(text)+" ", "model "); ok && (in.Kind == Slash || slices.Contains([]string{"", "set", "clear"}, strings.TrimSpace(word))) {
-		return b.model(ctx, in, r, caller, strings.TrimSpace(word))
+	if word, ok := aboutModel(text, in.Kind); ok {
+		return b.model(ctx, in, r, caller, word)
 	}
 	if word, ok := strings.CutPrefix(strings.ToLower(text), "help "); ok && !strings.Contains(word, " ") {
-		m := card.HelpOn(b.cfg.Tools.Help(caller), word, caller.Lang)
+		m := card.HelpOn(b.help(caller), word, caller.Lang)
 		return &m, nil
 	}
 	if tool, args, ok, err := b.cfg.Tools.ParseLine(text); ok {

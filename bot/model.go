@@ -39,6 +39,33 @@ type Models interface {
 	ClearModel(ctx context.Context) error
 }
 
+// help lists the commands of a caller. To set the model up is none of the tools: its form is the conversation's, and no
+// program may fill it in.
+func (b *Bot) help(caller tools.Caller) []tools.Spec {
+	specs := b.cfg.Tools.Help(caller)
+	if b.cfg.Models != nil && b.cfg.Engine.People.RoleOf(caller.Person, "", "") >= people.Admin {
+		summary := phrase.For(caller.Lang).Sprintf("Which model answers; set opens a form for another one and its key.")
+		specs = append(specs, tools.Spec{Verb: "model", Usage: "model [set|clear]", Summary: summary, Role: people.Admin, ByHand: true})
+	}
+	return specs
+}
+
+// keyLike is from how many characters on a word behind "model" is taken for a key, which must reach neither a model nor the
+// thread's memory.
+const keyLike = 16
+
+// aboutModel gives what stands behind the command model. Spoken words may begin with it and be a question.
+func aboutModel(text string, kind Kind) (word string, ok bool) {
+	words := strings.Fields(text)
+	if len(words) == 0 || !strings.EqualFold(words[0], "model") {
+		return "", false
+	}
+	rest := words[1:]
+	word = strings.ToLower(strings.Join(rest, " "))
+	command := len(rest) == 0 || word == "clear" || strings.EqualFold(rest[0], "set") || len(rest) == 1 && len(rest[0]) >= keyLike
+	return word, command || kind == Slash
+}
+
 // model shows which model answers, opens the form for another, or takes what was filled in. All of it is an admin's of everything.
 // A key comes by the form alone: what stands in a message is read by whoever reads the channel.
 func (b *Bot) model(ctx context.Context, in Inbound, r Responder, caller tools.Caller, word string) (*msg.Message, error) {

@@ -37,8 +37,9 @@ type IncidentExplanation struct {
 func (e *Engine) ExplainIncident(i *incident.Incident) IncidentExplanation {
 	x := IncidentExplanation{Incident: i, Cause: e.Explain(i.Cause.Entity), Spread: i.Worst}
 	x.Cause.Incident, x.Cause.RuledOut = i.ID, i.Cause.RuledOut
-	if a := e.Assessment(i.Cluster); i.Open() && x.Cause.Score.Final > 0 {
-		x.Spread = incident.Workings{At: a.At, Risk: i.Risk, Steps: incident.Spread(a, i)}
+	a := e.Assessment(i.Cluster)
+	if steps := incident.Spread(a, i); i.Open() && len(steps) > 0 {
+		x.Spread = incident.Workings{At: a.At, Cause: i.Cause.Entity, Risk: i.Risk, Steps: steps}
 	}
 	return x
 }

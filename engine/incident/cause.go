@@ -206,12 +206,12 @@ func (k *Keeper) blame(in *Observation, i *Incident, all component) {
 	i.note(in.Now, Entry{Kind: "cause", Entity: i.Cause.Entity, Text: "likely cause (confidence " + i.Cause.Confidence + "): " + i.Cause.Summary})
 }
 
-// revise looks again at who is to blame, within ten minutes of opening; later only when the blamed entity is healthy and
+// revise looks again at who is to blame, within ten minutes of opening or of coming back; later only when the blamed entity is healthy and
 // another shows a certain fault. Another verdict must stand for a while, or be certain where the first was not, so that
 // two near equals do not take turns.
 func (k *Keeper) revise(in *Observation, i *Incident, all component) []string {
 	blamed := all.of(i.causeUnit(in))
-	early := in.Now.Sub(i.OpenedAt) <= k.timing.Revise
+	early := in.Now.Sub(later(i.OpenedAt, i.Follow.Back)) <= k.timing.Revise
 	if !early && (blamed != nil || all.certain() < telling) {
 		i.Follow.Rival = nil
 		return nil
@@ -220,12 +220,18 @@ func (k *Keeper) revise(in *Observation, i *Incident, all component) []string {
 		return nil // what is left after a fix says nothing about what was broken
 	}
 	c := k.verdict(in, all)
+	fainter := certainty(c.Confidence) < certainty(i.Cause.Confidence) && blamed == nil // what is left when the cause has gone quiet is its wake
 	if c.Entity == i.Cause.Entity {
 		i.Follow.Rival = nil
+		if fainter {
+			return nil
+		}
 		worse := c.Kind != i.Cause.Kind
-		c.Onset = earliest(c.Onset, i.Cause.Onset)
-		if len(c.Suspects) == 0 {
-			c.Suspects = i.Cause.Suspects
+		if i.Follow.Back.IsZero() || i.Follow.Back.Sub(i.Cause.Onset) <= k.timing.Onset { // else it is of the time before
+			c.Onset = earliest(c.Onset, i.Cause.Onset)
+			if len(c.Suspects) == 0 {
+				c.Suspects = i.Cause.Suspects
+			}
 		}
 		i.Cause = c
 		if worse {
@@ -237,8 +243,8 @@ func (k *Keeper) revise(in *Observation, i *Incident, all component) []string {
 		}
 		return nil
 	}
-	if certainty(c.Confidence) < certainty(i.Cause.Confidence) && blamed == nil {
-		return nil // what is left when the cause has gone quiet is its wake
+	if fainter {
+		return nil
 	}
 	if r := i.Follow.Rival; r == nil || r.Entity != c.Entity {
 		i.Follow.Rival = &Rival{Entity: c.Entity, Since: in.Now}

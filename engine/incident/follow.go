@@ -210,6 +210,9 @@ func (k *Keeper) restage(i *Incident, now time.Time) []string {
 	if stage != i.Stage {
 		from := i.Stage
 		i.Stage, i.StageAt = stage, now
+		if from == StageResolved || from == StageCleared {
+			i.Follow.Back = now
+		}
 		text := i.stageText(from, now)
 		if from != StageNone {
 			i.note(now, Entry{Kind: stageEntry(stage), Text: text})

@@ -164,6 +164,7 @@ type Follow struct {
 	Members  []Member  `json:"members,omitempty"`
 	Fixed    time.Time `json:"fixed,omitzero"`    // when a fix was verified; zero again when it does not hold
 	Rival    *Rival    `json:"rival,omitempty"`   // another verdict that does not stand long enough yet
+	Back     time.Time `json:"back,omitzero"`     // when it came back after it was over: what is wrong then may be another thing
 	Dangling time.Time `json:"dangling,omitzero"` // since when the metrics that raised the alarm give no samples
 }
 

@@ -41,6 +41,41 @@ func TestLifeOfACrashLoop(t *testing.T) {
 	}
 }
 
+func TestWhatComesBackWithAnotherFaultIsBlamedOnThat(t *testing.T) {
+	s := newShop(t)
+	s.fail("cart", "Unavailable", 0.8, 2)
+	s.wait(time.Minute)
+	s.heal()
+	s.wait(20 * time.Minute)
+	if i := s.record("INC-1"); i.Stage != StageCleared {
+		t.Fatalf("it is %s", i.Stage)
+	}
+	s.fail("cart", "ImagePullBackOff", 0.9, 2)
+	s.wait(time.Minute)
+	i := s.record("INC-1")
+	if i.Cause.Kind != "ImagePullBackOff" || i.Cause.Onset.Before(i.OpenedAt.Add(20*time.Minute)) || i.Title != "cart cannot pull its image" {
+		t.Errorf("%q is blamed on %s since %v", i.Title, i.Cause.Kind, i.Cause.Onset.Sub(start))
+	}
+}
+
+// spoken is a Blamer that says what a test has it say.
+type spoken struct{ risk.Verdict }
+
+func (s *spoken) Blame(risk.Input, []entity.Ref) risk.Verdict { return s.Verdict }
+
+func TestTheWakeOfAFaultDoesNotOverwriteItsCause(t *testing.T) {
+	s := newShop(t)
+	says := &spoken{risk.Verdict{Entity: ref("Deployment", "payments"), Kind: "error_rate", Confidence: risk.High, Why: "payments adds 2.55 failed requests a second of its own", Onset: start}}
+	s.blamer = says
+	s.fact(ref("Service", "payments"), "BudgetBurn", 0.9)
+	s.wait(15 * time.Minute)
+	says.Verdict = risk.Verdict{Entity: ref("Deployment", "payments"), Kind: "BudgetBurn", Confidence: risk.Low, Why: "budget burning 17×"}
+	s.wait(time.Minute)
+	if c := s.record("INC-1").Cause; c.Kind != "error_rate" || c.Confidence != risk.High || !strings.Contains(c.Summary, "adds 2.55 failed requests") {
+		t.Errorf("the cause became %+v", c)
+	}
+}
+
 func TestFaultsAndRecords(t *testing.T) {
 	cases := []struct {
 		name string

@@ -17,9 +17,10 @@ type Step struct {
 
 // Workings are how a risk was made up at a time: from the entity that it reached the furthest down to where it comes from.
 type Workings struct {
-	At    time.Time `json:"at,omitzero"`
-	Risk  float64   `json:"risk"`
-	Steps []Step    `json:"steps,omitempty"`
+	At    time.Time  `json:"at,omitzero"`
+	Cause entity.Ref `json:"cause,omitzero"` // that was blamed then
+	Risk  float64    `json:"risk"`
+	Steps []Step     `json:"steps,omitempty"`
 }
 
 // Path is the way of a risk from ref down to where it comes from, ref first; nil for what is healthy.
@@ -37,13 +38,15 @@ func Path(a *risk.Assessment, ref entity.Ref) []Step {
 }
 
 // Spread is the longest way by which the risk of an incident's root cause reached one of its entities; of equals the one
-// with the highest risk at its end. Where it reached none it is the cause's own.
+// with the highest risk at its end. Where it reached none it is the cause's own. A workload that is blamed for what its
+// service shows has no score: then it is the longest way of all.
 func Spread(a *risk.Assessment, i *Incident) []Step {
 	const looked = 64 // of an outage of hundreds, the first ones tell
 	best := Path(a, i.Cause.Entity)
+	scored := len(best) > 0
 	for _, x := range i.Entities[:min(looked, len(i.Entities))] {
 		p := Path(a, x.Entity)
-		if len(p) == 0 || p[len(p)-1].Entity != i.Cause.Entity {
+		if len(p) == 0 || scored && p[len(p)-1].Entity != i.Cause.Entity {
 			continue
 		}
 		if len(best) == 0 || len(p) > len(best) || len(p) == len(best) && p[0].Final > best[0].Final {
@@ -60,11 +63,11 @@ func (i *Incident) work(in *Observation) {
 		return
 	}
 	const step = 0.005 // what shows in the figures
-	same := len(i.Worst.Steps) > 0 && i.Worst.Steps[len(i.Worst.Steps)-1].Entity == i.Cause.Entity
+	same := i.Worst.Cause == i.Cause.Entity
 	if same && i.Machine.Risk < i.Worst.Risk+step {
 		return
 	}
 	if steps := Spread(in.Assessment, i); len(steps) > 0 {
-		i.Worst = Workings{At: in.Now, Risk: i.Machine.Risk, Steps: steps}
+		i.Worst = Workings{At: in.Now, Cause: i.Cause.Entity, Risk: i.Machine.Risk, Steps: steps}
 	}
 }
