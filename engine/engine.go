@@ -196,13 +196,9 @@ func (e *Engine) ListIncidents(ctx context.Context, f incident.Filter) ([]*incid
 	return e.cfg.Store.Incidents(ctx, f)
 }
 
-// Similar ranks what came before and is like an incident, the most like first; at most n.
-func (e *Engine) Similar(ctx context.Context, i *incident.Incident, n int) ([]incident.Match, error) {
-	past, err := e.cfg.Store.Incidents(ctx, incident.Filter{Cluster: i.Cluster, Since: i.OpenedAt.Add(-incident.Remembered)})
-	if err != nil {
-		return nil, err
-	}
-	return incident.Similar(i, past, n), nil
+// Past gives what an incident is compared with: the records of its cluster from so long before it as they are remembered.
+func (e *Engine) Past(ctx context.Context, i *incident.Incident) ([]*incident.Incident, error) {
+	return e.cfg.Store.Incidents(ctx, incident.Filter{Cluster: i.Cluster, Since: i.OpenedAt.Add(-incident.Remembered)})
 }
 
 // Gateway is the endpoint that agents dial.

@@ -364,10 +364,11 @@ func TestAnIncidentThatComesAgainRemembersTheEarlierOne(t *testing.T) {
 		of   *incident.Incident
 		want []string
 	}{{all[1], []string{all[0].ID}}, {all[0], nil}} {
-		got, err := w.e.Similar(t.Context(), c.of, 5)
+		past, err := w.e.Past(t.Context(), c.of)
 		if err != nil {
 			t.Fatal(err)
 		}
+		got := incident.Similar(c.of, past, 5)
 		var ids []string
 		for _, m := range got {
 			ids = append(ids, m.Incident.ID)

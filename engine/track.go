@@ -57,17 +57,3 @@ func (e *Engine) EndSilence(ctx context.Context, id string) error { return e.sil
 func (e *Engine) Judge(ctx context.Context, id string, by people.Person, j incident.Judgement) (*incident.Incident, error) {
 	return e.Incidents.Judge(ctx, id, incident.Vote{By: by.ID, Name: by.Name, At: e.Now(), Judgement: j})
 }
-
-// Confirmed is the track record of a kind of root cause in a cluster.
-func (e *Engine) Confirmed(ctx context.Context, cluster, kind string) (incident.Tally, error) {
-	t, err := e.Track(ctx, cluster, e.Now().Add(-incident.Remembered))
-	if err != nil {
-		return incident.Tally{}, err
-	}
-	for _, c := range t.Causes {
-		if c.Name == kind {
-			return c, nil
-		}
-	}
-	return incident.Tally{}, nil
-}

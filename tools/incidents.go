@@ -266,22 +266,18 @@ func explainTool(e *engine.Engine) (Tool, error) {
 		if ch := IncidentChart(e, i, caller.Lang); ch != nil {
 			res.Charts = []Chart{*ch}
 		}
-		before, err := e.Similar(ctx, i, 1)
+		past, err := e.Past(ctx, i)
 		if err != nil {
 			return nil, err
 		}
-		if len(before) > 0 {
+		if before := incident.Similar(i, past, 1); len(before) > 0 {
 			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("seen before"), Value: seenBefore(p, before[0].Incident, now)})
 		}
 		if i.Budget != "" {
 			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("error budget"), Value: i.Budget})
 		}
 		if !c.Entity.IsZero() {
-			t, err := e.Confirmed(ctx, i.Cluster, c.Kind)
-			if err != nil {
-				return nil, err
-			}
-			if t.Judged() > 0 {
+			if t := incident.TrackOf(past).Cause(c.Kind); t.Judged() > 0 {
 				res.Facts = append(res.Facts, Fact{Label: p.Sprintf("track record"), Value: p.Sprintf("of %d judged causes of the kind %s, %d were right, %d wrong, %d noise", t.Judged(), t.Name, t.Right, t.Wrong, t.Noise)})
 			}
 		}
@@ -384,10 +380,11 @@ func similarTool(e *engine.Engine) (Tool, error) {
 		if err != nil {
 			return nil, err
 		}
-		all, err := e.Similar(ctx, i, 10)
+		past, err := e.Past(ctx, i)
 		if err != nil {
 			return nil, err
 		}
+		all := incident.Similar(i, past, 10)
 		p, now := phrase.For(caller.Lang), e.Now()
 		res := &Result{Cluster: i.Cluster, Incident: i.ID, Observed: now, Data: all}
 		if len(all) == 0 {

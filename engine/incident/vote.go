@@ -125,6 +125,14 @@ func TrackOf(records []*Incident) Track {
 	return t
 }
 
+// Cause is what people said of a kind of root cause; zero when none was named.
+func (t Track) Cause(kind string) Tally {
+	if i := slices.IndexFunc(t.Causes, func(c Tally) bool { return c.Name == kind }); i >= 0 {
+		return t.Causes[i]
+	}
+	return Tally{}
+}
+
 func ranked(m map[string]*Tally) []Tally {
 	out := []Tally{}
 	for _, t := range m {

@@ -4,8 +4,13 @@ package cardtest
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/bukahou/atlhyper/bot/card"
 	"github.com/bukahou/atlhyper/bot/message"
@@ -169,4 +174,48 @@ func must(m message.Message, err error) message.Message {
 		panic(err) // stored gives none
 	}
 	return m
+}
+
+// Whole checks that nothing of a card was lost that a person acts on or trusts. text is what a platform shows, buttons how
+// many there are, and sent all that it was sent.
+func Whole(t testing.TB, m message.Message, text string, buttons int, sent string) {
+	t.Helper()
+	want := 0
+	for _, b := range m.Blocks {
+		if a, ok := b.(message.Actions); ok {
+			want += len(a.Buttons)
+		}
+	}
+	if buttons != want {
+		t.Errorf("%d buttons, want %d", buttons, want)
+	}
+	if m.Footer != "" && !strings.Contains(text, m.Footer[:min(10, len(m.Footer))]) {
+		t.Errorf("the small print is missing:\n%s", text)
+	}
+	if i := strings.IndexFunc(sent, disguises); i >= 0 {
+		t.Errorf("it holds %U, which turns text around", []rune(sent[i:])[0])
+	}
+}
+
+// disguises says that a character changes the direction of those around it.
+func disguises(r rune) bool { return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 }
+
+// Golden compares what a card became with a file, or writes the file anew.
+func Golden(t testing.TB, file string, got []byte, update bool) {
+	t.Helper()
+	if update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("run with -update when this is meant (-want +got):\n%s", diff)
+	}
 }
