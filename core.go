@@ -141,7 +141,7 @@ type core struct {
 	engine   *engine.Engine
 	tools    *tools.Registry
 	answerer assistant.Answerer
-	model    *modelBox
+	model    *models
 	bot      *bot.Bot
 	notifier *notify.Notifier // nil without routes
 	slack    *slack.Slack
@@ -191,7 +191,7 @@ func newCore(ctx context.Context, cfg coreConfig) (*core, error) {
 	if c.tools, err = tools.New(c.engine, cfg.log); err != nil {
 		return fail(err)
 	}
-	if c.model, err = openModelBox(ctx, cfg.chatFlags, c.db, cfg.database, planner.New(c.tools), c.tools, cfg.log); err != nil {
+	if c.model, err = openModels(ctx, cfg.chatFlags, c.db, cfg.database, planner.New(c.tools), c.tools, cfg.log); err != nil {
 		return fail(err)
 	}
 	c.answerer = c.model

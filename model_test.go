@@ -23,7 +23,7 @@ func TestAModelOfTheChatOutlivesTheProcessAndItsDatabaseOpensWithItsKeyAlone(t *
 	t.Cleanup(fake.Close)
 	dir := t.TempDir()
 	file := databaseIn(dir)
-	open := func(flags chatFlags) (b *modelBox, end func()) {
+	open := func(flags chatFlags) (b *models, end func()) {
 		t.Helper()
 		db, err := storage.Open(t.Context(), file, storage.Config{})
 		if err != nil {
@@ -37,7 +37,7 @@ func TestAModelOfTheChatOutlivesTheProcessAndItsDatabaseOpensWithItsKeyAlone(t *
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err = openModelBox(t.Context(), flags, db, file, planner.New(registry), registry, slog.New(slog.DiscardHandler))
+		b, err = openModels(t.Context(), flags, db, file, planner.New(registry), registry, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,23 +18,23 @@ func (e *Engine) Track(ctx context.Context, cluster string, since time.Time) (in
 	return incident.TrackOf(records), nil
 }
 
-// racketWindow is how far back noise counts: what was noise in spring may have been mended since.
-const racketWindow = 30 * 24 * time.Hour
+// noisyWindow is how far back noise counts: what was noise in spring may have been mended since.
+const noisyWindow = 30 * 24 * time.Hour
 
-// Racket says whether people call most of what an incident blames noise, and no silence stands for it yet.
-func (e *Engine) Racket(ctx context.Context, i *incident.Incident) (incident.Racket, bool, error) {
+// NoisyCause says whether people call most of what an incident blames noise, and no silence stands for it yet.
+func (e *Engine) NoisyCause(ctx context.Context, i *incident.Incident) (incident.NoisyCause, bool, error) {
 	now := e.Now()
-	records, err := e.cfg.Store.Incidents(ctx, incident.Filter{Cluster: i.Cluster, Since: now.Add(-racketWindow)})
+	records, err := e.cfg.Store.Incidents(ctx, incident.Filter{Cluster: i.Cluster, Since: now.Add(-noisyWindow)})
 	if err != nil {
-		return incident.Racket{}, false, err
+		return incident.NoisyCause{}, false, err
 	}
-	r, loud := incident.RacketOf(i, records)
+	r, loud := incident.NoisyCauseOf(i, records)
 	if !loud {
-		return incident.Racket{}, false, nil
+		return incident.NoisyCause{}, false, nil
 	}
 	for _, s := range e.silences.List(now) {
 		if m := s.Matcher; m.Kind == r.Kind && m.Matches(i) {
-			return incident.Racket{}, false, nil
+			return incident.NoisyCause{}, false, nil
 		}
 	}
 	return r, true, nil

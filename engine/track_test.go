@@ -34,9 +34,9 @@ func TestWhatPeopleCallNoiseProposesItsSilenceAndIsQuietUnderIt(t *testing.T) {
 		}
 		return out
 	}
-	racket := func(i *incident.Incident) (incident.Racket, bool) {
+	noisy := func(i *incident.Incident) (incident.NoisyCause, bool) {
 		t.Helper()
-		r, loud, err := w.e.Racket(t.Context(), i)
+		r, loud, err := w.e.NoisyCause(t.Context(), i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,17 +46,17 @@ func TestWhatPeopleCallNoiseProposesItsSilenceAndIsQuietUnderIt(t *testing.T) {
 	var last *incident.Incident
 	for n := range 3 {
 		if n > 0 {
-			if r, loud := racket(last); loud {
-				t.Fatalf("after %d votes it is a racket: %+v", n, r)
+			if r, loud := noisy(last); loud {
+				t.Fatalf("after %d votes it is noisy: %+v", n, r)
 			}
 		}
 		last = judge(crash(cart, 20*time.Second), mia, incident.Noise)
 	}
 	right := judge(crash(ads, 20*time.Second), mia, incident.Right)
-	if _, loud := racket(right); loud {
-		t.Error("one right cause is a racket")
+	if _, loud := noisy(right); loud {
+		t.Error("one right cause is noisy")
 	}
-	r, loud := racket(last)
+	r, loud := noisy(last)
 	if !loud || r.Entity != last.Cause.Entity || r.Tally.Noise != 3 || r.Tally.Judged() != 3 || r.Stage != incident.StageAlert {
 		t.Fatalf("three times noise: %v, %+v", loud, r)
 	}
@@ -69,7 +69,7 @@ func TestWhatPeopleCallNoiseProposesItsSilenceAndIsQuietUnderIt(t *testing.T) {
 	if got := last.Judged(); got.Judgement != incident.Wrong || got.By != ken.ID {
 		t.Errorf("with Ken's vote: %+v", got)
 	}
-	if r, loud := racket(last); loud {
+	if r, loud := noisy(last); loud {
 		t.Errorf("with Ken's vote: %+v", r)
 	}
 	last = judge(last, ken, incident.Noise)
@@ -77,7 +77,7 @@ func TestWhatPeopleCallNoiseProposesItsSilenceAndIsQuietUnderIt(t *testing.T) {
 	if _, err := w.e.QuietCause(t.Context(), m, r.Stage, w.now.Add(7*24*time.Hour), mia, "", "en"); err != nil {
 		t.Fatal(err)
 	}
-	if _, loud := racket(last); loud {
+	if _, loud := noisy(last); loud {
 		t.Error("what is silenced proposes its silence again")
 	}
 	if i := crash(cart, 20*time.Second); i.ID != "INC-5" || i.SilencedTill.IsZero() {

@@ -123,7 +123,7 @@ func judgeTool(e *engine.Engine) (Tool, error) {
 		if j != incident.Noise {
 			return res, nil
 		}
-		r, loud, err := e.Racket(ctx, i)
+		r, loud, err := e.NoisyCause(ctx, i)
 		if err != nil || !loud {
 			return res, err
 		}
@@ -141,7 +141,7 @@ func judgeTool(e *engine.Engine) (Tool, error) {
 	})
 }
 
-func matcherOf(r incident.Racket) silence.Matcher {
+func matcherOf(r incident.NoisyCause) silence.Matcher {
 	return silence.Matcher{Cluster: r.Cluster, Namespace: r.Namespace, Entity: r.Entity, Kind: r.Kind}
 }
 

@@ -144,9 +144,9 @@ func ranked(m map[string]*Tally) []Tally {
 	return out
 }
 
-// Racket is a kind of root cause that people call noise, and the least place in which all of it lies: an entity, else a
+// NoisyCause is a kind of root cause that people call noise, and the least place in which all of it lies: an entity, else a
 // namespace, else the cluster.
-type Racket struct {
+type NoisyCause struct {
 	Cluster   string     `json:"cluster"`
 	Namespace string     `json:"namespace,omitempty"`
 	Entity    entity.Ref `json:"entity,omitzero"`
@@ -155,21 +155,21 @@ type Racket struct {
 	Stage     Stage      `json:"stage"` // the highest that a noisy one reached: a silence holds up to there
 }
 
-// When a kind is a racket: at least this many judged in one place, of which at least this share was noise.
+// When a kind is noisy: at least this many judged in one place, of which at least this share was noise.
 const (
-	racketJudged = 3
-	racketShare  = 2.0 / 3
+	noisyJudged = 3
+	noisyShare  = 2.0 / 3
 )
 
-// RacketOf says whether what i blames is mostly noise by what people said of it and of records like it in the same
+// NoisyCauseOf says whether what i blames is mostly noise by what people said of it and of records like it in the same
 // cluster. The narrowest place that has the votes is taken, and a wider one only when the noise comes from several in it,
 // so that a silence takes away no more than it must.
-func RacketOf(i *Incident, records []*Incident) (Racket, bool) {
+func NoisyCauseOf(i *Incident, records []*Incident) (NoisyCause, bool) {
 	c := i.Cause
 	if c.Kind == "" || c.Entity.IsZero() || i.Judged().Judgement != Noise {
-		return Racket{}, false
+		return NoisyCause{}, false
 	}
-	places := []Racket{
+	places := []NoisyCause{
 		{Cluster: i.Cluster, Namespace: c.Entity.Namespace, Entity: c.Entity, Kind: c.Kind},
 		{Cluster: i.Cluster, Namespace: c.Entity.Namespace, Kind: c.Kind},
 		{Cluster: i.Cluster, Kind: c.Kind},
@@ -199,9 +199,9 @@ func RacketOf(i *Incident, records []*Incident) (Racket, bool) {
 				r.Stage = StageAlert
 			}
 		}
-		if all := r.Tally.Judged(); all >= racketJudged && float64(r.Tally.Noise) >= racketShare*float64(all) && (n == 0 || len(from) > 1) {
+		if all := r.Tally.Judged(); all >= noisyJudged && float64(r.Tally.Noise) >= noisyShare*float64(all) && (n == 0 || len(from) > 1) {
 			return r, true
 		}
 	}
-	return Racket{}, false
+	return NoisyCause{}, false
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/bukahou/atlhyper/tools"
 )
 
-// modelBox holds the model that answers: the configuration's, or the one that an admin set up in chat. It implements
+// models holds the model that answers: the configuration's, or the one that an admin set up in chat. It implements
 // bot.Models.
-type modelBox struct {
+type models struct {
 	flags   chatFlags
 	db      *storage.DB
 	vault   *vault.Vault
@@ -42,10 +42,10 @@ type keptModel struct {
 	Key string `json:"key"`
 }
 
-// openModelBox puts the model in place that was set up last. A model of the chat that cannot be opened any more, because the
+// openModels puts the model in place that was set up last. A model of the chat that cannot be opened any more, because the
 // secret key is another one, is told in the log, and the configuration's counts.
-func openModelBox(ctx context.Context, flags chatFlags, db *storage.DB, database string, plan assistant.Answerer, registry *tools.Registry, log *slog.Logger) (*modelBox, error) {
-	b := &modelBox{flags: flags, db: db, planner: plan, tools: registry, log: log}
+func openModels(ctx context.Context, flags chatFlags, db *storage.DB, database string, plan assistant.Answerer, registry *tools.Registry, log *slog.Logger) (*models, error) {
+	b := &models{flags: flags, db: db, planner: plan, tools: registry, log: log}
 	var err error
 	switch {
 	case flags.SecretKeyFile != "":
@@ -80,7 +80,7 @@ func openModelBox(ctx context.Context, flags chatFlags, db *storage.DB, database
 }
 
 // with is the configuration with a set-up of the chat in its place.
-func (b *modelBox) with(s bot.ModelSetup, key string) chatFlags {
+func (b *models) with(s bot.ModelSetup, key string) chatFlags {
 	f := b.flags
 	if s.Provider == "" {
 		return f
@@ -99,7 +99,7 @@ func (b *modelBox) with(s bot.ModelSetup, key string) chatFlags {
 }
 
 // put makes a set-up's model and lets it answer; the configuration's, when the set-up is empty.
-func (b *modelBox) put(ctx context.Context, s bot.ModelSetup, key string) error {
+func (b *models) put(ctx context.Context, s bot.ModelSetup, key string) error {
 	f := b.with(s, key)
 	model, closing, err := f.model(ctx)
 	if err != nil {
@@ -127,14 +127,14 @@ func (b *modelBox) put(ctx context.Context, s bot.ModelSetup, key string) error 
 }
 
 // Model implements bot.Models.
-func (b *modelBox) Model() bot.ModelSetup {
+func (b *models) Model() bot.ModelSetup {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.setup
 }
 
 // SetModel implements bot.Models.
-func (b *modelBox) SetModel(ctx context.Context, s bot.ModelSetup, key string) error {
+func (b *models) SetModel(ctx context.Context, s bot.ModelSetup, key string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.try(ctx, s, key); err != nil {
@@ -151,7 +151,7 @@ func (b *modelBox) SetModel(ctx context.Context, s bot.ModelSetup, key string) e
 }
 
 // try asks the provider whether it takes the key and knows the model.
-func (b *modelBox) try(ctx context.Context, s bot.ModelSetup, key string) error {
+func (b *models) try(ctx context.Context, s bot.ModelSetup, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	model, closing, err := b.with(s, key).model(ctx)
@@ -171,7 +171,7 @@ func (b *modelBox) try(ctx context.Context, s bot.ModelSetup, key string) error 
 }
 
 // ClearModel implements bot.Models.
-func (b *modelBox) ClearModel(ctx context.Context) error {
+func (b *models) ClearModel(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.db.DeleteSecret(ctx, modelSecret); err != nil {
@@ -181,7 +181,7 @@ func (b *modelBox) ClearModel(ctx context.Context) error {
 }
 
 // Close closes the models.
-func (b *modelBox) Close() error {
+func (b *models) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var errs []error
