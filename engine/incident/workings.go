@@ -39,14 +39,23 @@ func Path(a *risk.Assessment, ref entity.Ref) []Step {
 
 // Spread is the longest way by which the risk of an incident's root cause reached one of its entities; of equals the one
 // with the highest risk at its end. Where it reached none it is the cause's own. A workload that is blamed for what its
-// service shows has no score: then it is the longest way of all.
+// service shows has no score: then the way comes from whichever of the entities is worst off.
 func Spread(a *risk.Assessment, i *Incident) []Step {
 	const looked = 64 // of an outage of hundreds, the first ones tell
 	best := Path(a, i.Cause.Entity)
-	scored := len(best) > 0
-	for _, x := range i.Entities[:min(looked, len(i.Entities))] {
+	source := i.Cause.Entity
+	entities := i.Entities[:min(looked, len(i.Entities))]
+	if len(best) == 0 {
+		worst := 0.0
+		for _, x := range entities {
+			if p := Path(a, x.Entity); len(p) > 0 && p[len(p)-1].Final > worst {
+				worst, source = p[len(p)-1].Final, p[len(p)-1].Entity
+			}
+		}
+	}
+	for _, x := range entities {
 		p := Path(a, x.Entity)
-		if len(p) == 0 || scored && p[len(p)-1].Entity != i.Cause.Entity {
+		if len(p) == 0 || p[len(p)-1].Entity != source {
 			continue
 		}
 		if len(best) == 0 || len(p) > len(best) || len(p) == len(best) && p[0].Final > best[0].Final {

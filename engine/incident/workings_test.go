@@ -11,6 +11,8 @@ import (
 func TestTheWayOfARiskIsOpenedAlsoWhereTheBlamedHasNoScore(t *testing.T) {
 	s := newShop(t)
 	s.errors(ref("Service", "payments"), 0.31)
+	s.errors(ref("Service", "ads"), 0.02)
+	s.anomalies[1].Q = 0.3 // it is off as well, and less so
 	a := risk.New(risk.Config{}).Score(risk.Input{Now: s.now, Cluster: "prod", Graph: topology.Build(s.c, s.edges), Anomalies: s.anomalies})
 	i := &Incident{Cluster: "prod", Cause: Cause{Entity: ref("Deployment", "payments")}, Entities: []Affected{
 		{Entity: ref("Service", "payments")}, {Entity: ref("Service", "checkout")}, {Entity: ref("Service", "ads")},
