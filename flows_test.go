@@ -316,7 +316,7 @@ var flows = []struct {
 		s.do(s.press(theMia, card, "Set a model"))
 		fields := [][2]string{{"provider", "gemini"}, {"model", "gemini-3.8-flash"}, {"url", fake.URL}, {"key", "AIza-wrong"}}
 		s.fills(theMia, []string{"Set a model", "Provider"}, fields...)
-		s.expect(theMia, "does not accept the API key")
+		s.expect(theMia, "does not accept the API key", "Nothing was changed", "with a key that may use this model")
 		s.do(s.command(theMia, "model set"))
 		fields[3][1] = chatKey
 		s.fills(theMia, []string{"Set a model", "Provider"}, fields...)

@@ -150,6 +150,15 @@ func (b *models) SetModel(ctx context.Context, s bot.ModelSetup, key string) err
 	return b.put(ctx, s, key)
 }
 
+// inForm is what whoever filled in the form can do. The errors' own remedies are for who sets the environment.
+var inForm = map[assistant.ErrorKind]string{
+	assistant.BadKey:      "Nothing was changed. Press Set a model… again, with a key that may use this model.",
+	assistant.BadModel:    "Nothing was changed. Press Set a model… again, with the name of a model that exists there.",
+	assistant.Quota:       "Nothing was changed. Wait, or raise the limit of the key's project.",
+	assistant.Unavailable: "Nothing was changed. Check the address, the network and the proxy.",
+	assistant.TimedOut:    "Nothing was changed. Check the address, the network and the proxy.",
+}
+
 // try asks the provider whether it takes the key and knows the model.
 func (b *models) try(ctx context.Context, s bot.ModelSetup, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
@@ -163,9 +172,9 @@ func (b *models) try(ctx context.Context, s bot.ModelSetup, key string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &failure):
-		return &tools.Problem{Sentence: failure.Sentence, Remedy: failure.Remedy}
+		return &tools.Problem{Sentence: failure.Sentence, Remedy: inForm[failure.Kind]}
 	case ctx.Err() != nil:
-		return &tools.Problem{Sentence: fmt.Sprintf("The model did not answer in %s.", 15*time.Second)}
+		return &tools.Problem{Sentence: fmt.Sprintf("The model did not answer in %s.", 15*time.Second), Remedy: inForm[assistant.TimedOut]}
 	}
 	return err
 }
