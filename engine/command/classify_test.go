@@ -110,6 +110,10 @@ func TestPreview(t *testing.T) {
 	argo := func(r *report.Resource) {
 		r.Annotations = map[string]string{"argocd.argoproj.io/tracking-id": "shop:apps/Deployment"}
 	}
+	flux := func(r *report.Resource) { r.Labels["kustomize.toolkit.fluxcd.io/name"] = "shop" }
+	operator := func(r *report.Resource) {
+		r.Owners = []*report.Owner{{Kind: "Gateway", Name: "edge", Uid: "g-1", Controller: true}}
+	}
 	for name, c := range map[string]struct {
 		command command.Command
 		change  func(*report.Resource)
@@ -130,6 +134,9 @@ func TestPreview(t *testing.T) {
 		"scaling down":                      {scale(2), nil, []string{"3 → 2: 1 pod stops, 2 stay up"}, ""},
 		"scaling to zero":                   {scale(0), nil, []string{"3 pods: all stop"}, ""},
 		"owned by Argo CD":                  {scale(4), argo, []string{"3 → 4: 1 pod starts"}, "Argo CD manages it: this will be reverted"},
+		"owned by Flux":                     {scale(4), flux, []string{"3 → 4: 1 pod starts"}, "Flux manages it: this will be reverted"},
+		"owned by an operator":              {scale(4), operator, []string{"3 → 4: 1 pod starts"}, "Gateway edge manages it and may revert this"},
+		"an operator lets a restart be":     {restart(payments), operator, []string{"3 pods, rolling, at least 2 stay up"}, ""},
 		"Argo CD does not revert a restart": {restart(payments), argo, []string{"3 pods, rolling, at least 2 stay up"}, ""},
 		"a pod with an owner":               {command.Command{Verb: command.DeletePod, Target: pod}, nil, []string{"1 of 3 pods of deployment/payments; a new one starts"}, ""},
 		"a bare pod":                        {command.Command{Verb: command.DeletePod, Target: bare}, nil, []string{"1 pod; it does not come back"}, ""},

@@ -371,6 +371,12 @@ func (s subject) warnings() []string {
 		out = append(out, "Argo CD manages it: this will be reverted at its next sync; change it in Git too")
 	case labels["kustomize.toolkit.fluxcd.io/name"] != "" || labels["helm.toolkit.fluxcd.io/name"] != "":
 		out = append(out, "Flux manages it: this will be reverted at its next reconciliation; change it in Git too")
+	default:
+		for _, o := range s.object.GetOwners() {
+			if o.GetController() && s.Target.Kind != entity.Pod && s.Target.Kind != entity.Job {
+				out = append(out, fmt.Sprintf("%s %s manages it and may revert this; change it there too", o.GetKind(), o.GetName()))
+			}
+		}
 	}
 	if s.Verb == Scale {
 		for _, h := range s.view.List("HorizontalPodAutoscaler", s.Target.Namespace) {
