@@ -1,78 +1,70 @@
 package baseline
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"hash/crc32"
 	"math"
+	"slices"
 
+	"github.com/bukahou/atlhyper/engine/blob"
 	"github.com/bukahou/atlhyper/engine/entity"
 )
 
-// The blob of a checkpoint, little endian: magic, version, the number of entities; for each entity its names and its
-// series; for each series its name, its fields and the values held; the CRC-32C of all before. Strings and lists are preceded by their length.
+// A checkpoint holds the number of entities; for each entity its names and its series; for each series its name, its
+// fields and the values held.
 const (
 	checkpointMagic   = "AHBL"
 	checkpointVersion = 2
 	least             = 24 // bytes that the smallest entity or series takes, which bounds what a false length can make us allocate
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // Checkpoint gives what was learned of a cluster as one blob; of an unknown cluster it is that of nothing learned.
 func (l *Learner) Checkpoint(id string) ([]byte, error) {
-	e := encoder{b: []byte(checkpointMagic)}
-	e.uint(checkpointVersion)
+	e := blob.NewEncoder(checkpointMagic, checkpointVersion)
 	c := l.find(id)
 	if c == nil {
 		c = newCluster(&l.cfg)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e.b = append(make([]byte, 0, 64+len(c.series)*176), e.b...)
-	e.uint(uint64(len(c.ids)))
+	e.Grow(64 + len(c.series)*176)
+	e.Uint(uint64(len(c.ids)))
 	for i := range c.entities {
 		k := &c.entities[i]
 		if len(k.metrics) == 0 {
 			continue // forgotten
 		}
-		e.string(k.ref.Kind)
-		e.string(k.ref.Namespace)
-		e.string(k.ref.Name)
-		e.uint(uint64(len(k.metrics)))
+		e.String(k.ref.Kind)
+		e.String(k.ref.Namespace)
+		e.String(k.ref.Name)
+		e.Uint(uint64(len(k.metrics)))
 		for _, m := range k.metrics {
-			e.string(m.name)
-			c.encode(&e, &c.series[m.series])
+			e.String(m.name)
+			c.encode(e, &c.series[m.series])
 		}
 	}
-	return seal(e.b), nil
+	return e.Seal(), nil
 }
 
-func seal(b []byte) []byte {
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-}
-
-func (c *cluster) encode(e *encoder, s *series) {
+func (c *cluster) encode(e *blob.Encoder, s *series) {
 	for _, f := range s.floats() {
-		e.float(*f)
+		e.Float(*f)
 	}
 	for _, n := range s.times() {
-		e.uint(uint64(*n))
+		e.Uint(uint64(*n))
 	}
-	e.uint(uint64(s.samples))
-	e.uint(flags(s.warm, s.below, s.buffer >= 0, s.counter >= 0))
+	e.Uint(uint64(s.samples))
+	e.Uint(flags(s.warm, s.below, s.buffer >= 0, s.counter >= 0))
 	if s.buffer >= 0 {
-		e.uint(uint64(len(c.buffers[s.buffer])))
+		e.Uint(uint64(len(c.buffers[s.buffer])))
 		for _, x := range c.buffers[s.buffer] {
-			e.float(x)
+			e.Float(x)
 		}
 	}
 	if s.counter >= 0 {
 		k := c.counters[s.counter]
-		e.float(k.before)
-		e.float(k.start)
-		e.uint(uint64(k.epoch))
+		e.Float(k.before)
+		e.Float(k.start)
+		e.Uint(uint64(k.epoch))
 	}
 }
 
@@ -94,13 +86,11 @@ func flags(set ...bool) uint64 {
 	return n
 }
 
-var errDamaged = errors.New("the checkpoint is damaged; the cluster's baselines are learned anew")
-
 // Restore replaces what is known of a cluster by a checkpoint. On an error nothing is replaced: the blob is damaged or of another
 // version, and the cluster starts cold.
-func (l *Learner) Restore(id string, blob []byte) error {
+func (l *Learner) Restore(id string, raw []byte) error {
 	c := newCluster(&l.cfg)
-	if err := c.decode(id, blob); err != nil {
+	if err := c.decode(id, raw); err != nil {
 		return fmt.Errorf("restore baselines of %s: %w", id, err)
 	}
 	l.mu.Lock()
@@ -109,134 +99,59 @@ func (l *Learner) Restore(id string, blob []byte) error {
 	return nil
 }
 
-func (c *cluster) decode(id string, blob []byte) error {
-	body := len(blob) - 4
-	if body < len(checkpointMagic) || string(blob[:len(checkpointMagic)]) != checkpointMagic {
-		return errDamaged
+func (c *cluster) decode(id string, raw []byte) error {
+	d, err := blob.NewDecoder(raw, checkpointMagic, checkpointVersion)
+	if err != nil {
+		return err
 	}
-	if crc32.Checksum(blob[:body], castagnoli) != binary.LittleEndian.Uint32(blob[body:]) {
-		return errDamaged
-	}
-	d := decoder{b: blob[len(checkpointMagic):body]}
-	if v := d.uint(); v != checkpointVersion {
-		return fmt.Errorf("version %d, want %d; the cluster's baselines are learned anew", v, checkpointVersion)
-	}
-	for range d.length(len(d.b)/least + 1) {
-		ref := entity.Ref{Cluster: id, Kind: d.string(), Namespace: d.string(), Name: d.string()}
-		if _, twice := c.ids[ref]; twice || d.bad || ref.Name == "" {
-			return errDamaged
+	for range d.Length(least) {
+		ref := entity.Ref{Cluster: id, Kind: d.String(), Namespace: d.String(), Name: d.String()}
+		if _, twice := c.ids[ref]; twice || d.Bad() || ref.Name == "" {
+			return blob.ErrDamaged
 		}
 		owner := c.addEntity(ref)
-		n := d.length(len(d.b)/least + 1)
+		n := d.Length(least)
 		if n == 0 {
-			return errDamaged
+			return blob.ErrDamaged
 		}
 		for range n {
-			name := d.string()
-			for _, m := range c.entities[owner].metrics {
-				d.bad = d.bad || m.name == name
-			}
-			if d.bad || name == "" {
-				return errDamaged
+			name := d.String()
+			if d.Bad() || name == "" || slices.ContainsFunc(c.entities[owner].metrics, func(m metric) bool { return m.name == name }) {
+				return blob.ErrDamaged
 			}
 			sid := c.addSeries(owner, name)
-			c.decodeSeries(&d, &c.series[sid])
+			c.decodeSeries(d, &c.series[sid])
 		}
 	}
-	if d.bad || len(d.b) > 0 {
-		return errDamaged
-	}
-	return nil
+	return d.End()
 }
 
-func (c *cluster) decodeSeries(d *decoder, s *series) {
+func (c *cluster) decodeSeries(d *blob.Decoder, s *series) {
 	for _, f := range s.floats() {
-		*f = d.float()
+		*f = d.Float()
 	}
 	for _, n := range s.times() {
-		*n = d.time()
+		*n = d.Time()
 	}
-	s.samples = uint32(min(d.uint(), math.MaxUint32))
-	set := d.uint()
+	s.samples = uint32(min(d.Uint(), math.MaxUint32))
+	set := d.Uint()
 	s.warm, s.below = set&1 != 0, set&2 != 0
 	if set&4 != 0 {
 		s.buffer = c.acquire()
-		for range d.length(bufferSize) {
-			c.hold(s, d.float())
+		n := d.Length(8)
+		if n > bufferSize {
+			d.Fail()
+			return
+		}
+		for range n {
+			c.hold(s, d.Float())
 		}
 	}
-	d.bad = d.bad || set>>4 != 0 || (set&8 != 0) != (s.counter >= 0) || // the table may have changed since
-		s.variance < 0 || s.wide < 0 || s.sum < 0 || s.warm && s.spread <= 0
-	if s.counter >= 0 && !d.bad {
-		c.counters[s.counter] = counter{before: d.float(), start: d.float(), epoch: d.time()}
+	if set>>4 != 0 || (set&8 != 0) != (s.counter >= 0) || // the table may have changed since
+		s.variance < 0 || s.wide < 0 || s.sum < 0 || s.warm && s.spread <= 0 {
+		d.Fail()
 	}
-}
-
-type encoder struct{ b []byte }
-
-func (e *encoder) uint(n uint64)   { e.b = binary.AppendUvarint(e.b, n) }
-func (e *encoder) float(x float64) { e.b = binary.LittleEndian.AppendUint64(e.b, math.Float64bits(x)) }
-func (e *encoder) string(s string) {
-	e.uint(uint64(len(s)))
-	e.b = append(e.b, s...)
-}
-
-// decoder reads until something does not fit; then it is bad and gives zeros.
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) uint() uint64 {
-	n, size := binary.Uvarint(d.b)
-	if size <= 0 {
-		d.bad, d.b = true, nil
-		return 0
+	if s.counter >= 0 && !d.Bad() {
+		c.counters[s.counter] = counter{before: d.Float(), start: d.Float(), epoch: d.Time()}
 	}
-	d.b = d.b[size:]
-	return n
-}
-
-func (d *decoder) length(most int) int {
-	n := d.uint()
-	if n > uint64(most) {
-		d.bad = true
-		return 0
-	}
-	return int(n)
-}
-
-// time reads what is never negative and below 2⁶².
-func (d *decoder) time() int64 {
-	n := d.uint()
-	if n > 1<<62 {
-		d.bad = true
-		return 0
-	}
-	return int64(n)
-}
-
-func (d *decoder) float() float64 {
-	if len(d.b) < 8 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	x := math.Float64frombits(binary.LittleEndian.Uint64(d.b))
-	d.b = d.b[8:]
-	if math.IsNaN(x) || math.IsInf(x, 0) {
-		d.bad = true
-		return 0
-	}
-	return x
-}
-
-func (d *decoder) string() string {
-	n := d.length(len(d.b))
-	if n > len(d.b) {
-		d.bad = true
-		return ""
-	}
-	s := string(d.b[:n])
-	d.b = d.b[n:]
-	return s
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -24,6 +25,9 @@ func NewEncoder(magic string, version uint64) *Encoder {
 	e.Uint(version)
 	return e
 }
+
+// Grow makes room for n more bytes.
+func (e *Encoder) Grow(n int) { e.b = slices.Grow(e.b, n) }
 
 // Uint appends a whole number.
 func (e *Encoder) Uint(n uint64) { e.b = binary.AppendUvarint(e.b, n) }
@@ -100,6 +104,16 @@ func (d *Decoder) Uint() uint64 {
 	}
 	d.b = d.b[size:]
 	return n
+}
+
+// Time reads a number of seconds or the like, which is never negative and below 2⁶².
+func (d *Decoder) Time() int64 {
+	n := d.Uint()
+	if n > 1<<62 {
+		d.bad = true
+		return 0
+	}
+	return int64(n)
 }
 
 // Length reads the length of a list whose entries take at least `each` bytes, so that a false one allocates nothing.
