@@ -92,22 +92,6 @@ func (s *Source) answer(ctx context.Context, q *report.Query) (*report.Outcome, 
 	return o, err
 }
 
-// bounds reads a query's times. Without them it is about the last span; none is longer than most.
-func bounds(from, to *timestamppb.Timestamp, span, most time.Duration) (time.Time, time.Time) {
-	end := time.Now()
-	if to.IsValid() && to != nil {
-		end = to.AsTime()
-	}
-	begin := end.Add(-span)
-	if from.IsValid() && from != nil {
-		begin = from.AsTime()
-	}
-	if end.Sub(begin) > most {
-		begin = end.Add(-most)
-	}
-	return begin, end
-}
-
 // between binds the times of spans and lines.
 func between(from, to time.Time) bound {
 	return bound{"from": number(from.UnixMilli()), "to": number(to.UnixMilli())}
@@ -133,7 +117,7 @@ func limit(n int64, most int) int {
 }
 
 func (s *Source) searchTraces(ctx context.Context, x store, q *report.TraceSearchQuery, o *report.Outcome) error {
-	from, to := bounds(q.GetFrom(), q.GetTo(), recentRange, maxRange)
+	from, to := telemetry.Bounds(q.GetFrom(), q.GetTo(), recentRange, maxRange)
 	values := between(from, to)
 	values["names"], values["namespace"], values["operation"] = s.called(q.GetNamespace(), q.GetService()), q.GetNamespace(), q.GetOperation()
 	values["micros"], values["failed"], values["newest"] = number(q.GetLongerThan().AsDuration().Microseconds()), flag(q.GetFailed()), flag(q.GetNewest())
@@ -204,7 +188,7 @@ func (s *Source) trace(ctx context.Context, x store, id string, o *report.Outcom
 }
 
 func (s *Source) operations(ctx context.Context, x store, q *report.OperationsQuery, o *report.Outcome) error {
-	from, to := bounds(q.GetFrom(), q.GetTo(), recentRange, maxRange)
+	from, to := telemetry.Bounds(q.GetFrom(), q.GetTo(), recentRange, maxRange)
 	seconds := max(1, to.Sub(from).Seconds())
 	values := between(from, to)
 	values["names"], values["namespace"] = s.called(q.GetNamespace(), q.GetService()), q.GetNamespace()
@@ -250,7 +234,7 @@ func (s *Source) logValues(namespace, workload, pod, trace string, severity int3
 }
 
 func (s *Source) searchLogs(ctx context.Context, x store, q *report.LogSearchQuery, o *report.Outcome) error {
-	from, to := bounds(q.GetFrom(), q.GetTo(), recentRange, maxRange)
+	from, to := telemetry.Bounds(q.GetFrom(), q.GetTo(), recentRange, maxRange)
 	values := s.logValues(q.GetNamespace(), q.GetWorkload(), q.GetPod(), q.GetTraceId(), q.GetMinSeverity(), from, to)
 	values["text"] = q.GetText()
 	most := limit(q.GetLimit(), maxLines)
@@ -274,7 +258,7 @@ func (s *Source) searchLogs(ctx context.Context, x store, q *report.LogSearchQue
 const fetchedTemplates = 5000
 
 func (s *Source) logPatterns(ctx context.Context, x store, q *report.LogPatternsQuery, o *report.Outcome) error {
-	from, to := bounds(q.GetFrom(), q.GetTo(), time.Hour, maxRange)
+	from, to := telemetry.Bounds(q.GetFrom(), q.GetTo(), time.Hour, maxRange)
 	var merged pattern.Merger
 	fetched := 0
 	values := s.logValues(q.GetNamespace(), q.GetWorkload(), "", "", q.GetMinSeverity(), from, to)

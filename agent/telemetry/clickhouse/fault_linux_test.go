@@ -47,10 +47,8 @@ func broke(t *testing.T, s *Source, now time.Time, want string) {
 		}
 		now = now.Add(time.Second)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed != 1 {
-		t.Errorf("it was asked %d times, want once", s.failed)
+	if n := s.ticker.Failures(); n != 1 {
+		t.Errorf("it was asked %d times, want once", n)
 	}
 }
 
@@ -102,7 +100,7 @@ func TestWhateverAStoreDoesTheTickIsSkippedAndSaidWithItsRemedy(t *testing.T) {
 			if err := c.Fault(t.Context(), lab.Fault{}); err != nil {
 				t.Fatal(err)
 			}
-			s.cfg.Within = time.Minute
+			s.ticker.Within = time.Minute
 			f, err := s.Sample(t.Context(), now.Add(11*time.Second)) // the pause is over
 			if err != nil || !f.GetSources()[0].GetAvailable() {
 				t.Errorf("mended: %v, %v", f.GetSources(), err)
@@ -121,7 +119,7 @@ func TestWhateverAStoreDoesTheTickIsSkippedAndSaidWithItsRemedy(t *testing.T) {
 		s := open(c.URL(), 5*time.Second)
 		c.Stop()
 		broke(t, s, now, "cannot be reached")
-		asked := s.failed
+		asked := s.ticker.Failures()
 		for i := range 120 { // a tick every ten seconds
 			begin := time.Now()
 			f, err := s.Sample(t.Context(), now.Add(time.Duration(i)*10*time.Second))
@@ -132,13 +130,13 @@ func TestWhateverAStoreDoesTheTickIsSkippedAndSaidWithItsRemedy(t *testing.T) {
 				t.Fatalf("tick %d took %v", i, took)
 			}
 		}
-		if tries := s.failed - asked; tries > 25 {
+		if tries := s.ticker.Failures() - asked; tries > 25 {
 			t.Errorf("it was tried %d times in 20 minutes, want about once a minute", tries)
 		}
 		if err := c.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.cfg.Within = time.Minute
+		s.ticker.Within = time.Minute
 		f, err := s.Sample(t.Context(), now.Add(21*time.Minute))
 		if err != nil || !f.GetSources()[0].GetAvailable() || len(f.GetSamples()) != 0 || !strings.Contains(f.GetSources()[0].GetMessage(), "nothing was written in the last 1m0s") {
 			t.Errorf("it is there again, with nothing new: %v, %v", f, err)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bukahou/atlhyper/agent/report"
+	"github.com/bukahou/atlhyper/agent/telemetry"
 )
 
 // counted is one step of one entity, with what only a course of it shows.
@@ -56,7 +57,7 @@ func plain(counts []*counted) []*report.RequestCount {
 
 // past answers a query about requests with as much of the past as there is time for.
 func (s *Source) past(ctx context.Context, q *report.RequestsQuery, o *report.Outcome) error {
-	from, to := bounds(q.GetFrom(), q.GetTo(), time.Hour, maxPast)
+	from, to := telemetry.Bounds(q.GetFrom(), q.GetTo(), time.Hour, maxPast)
 	step := q.GetStep().AsDuration()
 	if step <= 0 {
 		step = time.Minute

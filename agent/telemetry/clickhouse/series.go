@@ -1,16 +1,11 @@
 package clickhouse
 
 import (
-	"cmp"
 	"context"
-	"maps"
-	"math"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bukahou/atlhyper/agent/report"
 	"github.com/bukahou/atlhyper/agent/telemetry"
@@ -19,49 +14,13 @@ import (
 // maxSteps bounds how finely a course is asked for.
 const maxSteps = 1500
 
-// course collects points by metric and labels.
-type course struct {
-	entity *report.EntityRef
-	series map[string]*report.Series
-}
-
-func (c *course) add(metric, unit, label, value string, at int64, v float64) {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return
-	}
-	key := metric + "\x00" + value
-	s := c.series[key]
-	if s == nil {
-		s = &report.Series{Entity: c.entity, Metric: metric, Unit: unit}
-		if label != "" {
-			s.Labels = map[string]string{label: value}
-		}
-		c.series[key] = s
-	}
-	s.Points = append(s.Points, &report.Point{Time: timestamppb.New(time.Unix(at, 0)), Value: v})
-}
-
-// all gives the series that were asked for, by name, each in the order of time.
-func (c *course) all(metrics []string) []*report.Series {
-	var out []*report.Series
-	for _, key := range slices.Sorted(maps.Keys(c.series)) {
-		s := c.series[key]
-		if len(metrics) > 0 && !slices.Contains(metrics, s.GetMetric()) {
-			continue
-		}
-		slices.SortFunc(s.Points, func(a, b *report.Point) int { return cmp.Compare(a.GetTime().GetSeconds(), b.GetTime().GetSeconds()) })
-		out = append(out, s)
-	}
-	return out
-}
-
 func (s *Source) series(ctx context.Context, x store, q *report.SeriesQuery, o *report.Outcome) error {
-	from, to := bounds(q.GetFrom(), q.GetTo(), time.Hour, maxRange)
+	from, to := telemetry.Bounds(q.GetFrom(), q.GetTo(), time.Hour, maxRange)
 	step := max(q.GetStep().AsDuration(), to.Sub(from)/maxSteps, time.Second).Truncate(time.Second)
 	if q.GetStep() == nil {
 		step = max(step, time.Minute)
 	}
-	c := &course{entity: q.GetEntity(), series: map[string]*report.Series{}}
+	c := &telemetry.Course{Entity: q.GetEntity()}
 	var err error
 	switch q.GetEntity().GetKind() {
 	case "Node":
@@ -72,13 +31,13 @@ func (s *Source) series(ctx context.Context, x store, q *report.SeriesQuery, o *
 	if err != nil {
 		return err
 	}
-	o.Series = c.all(q.GetMetrics())
+	o.Series = c.All(q.GetMetrics())
 	return nil
 }
 
 // requestCourse gives the golden signals of a Service, or of what routes, step by step. A step without a count has no point.
-func (s *Source) requestCourse(ctx context.Context, c *course, from, to time.Time, step time.Duration) error {
-	e := c.entity
+func (s *Source) requestCourse(ctx context.Context, c *telemetry.Course, from, to time.Time, step time.Duration) error {
+	e := c.Entity
 	of := only{names: "[]"}
 	if e.GetKind() == "Service" {
 		of = only{e.GetNamespace(), s.called(e.GetNamespace(), e.GetName())}
@@ -101,14 +60,14 @@ func (s *Source) requestCourse(ctx context.Context, c *course, from, to time.Tim
 		if !mine(k) || k.GetLayer() != layer {
 			continue
 		}
-		at := k.GetStart().GetSeconds()
-		c.add("request_rate", "1/s", "", "", at, k.GetTotal()/step.Seconds())
-		c.add("error_rate", "ratio", "", "", at, k.GetErrors()/k.GetTotal())
+		at := k.GetStart().AsTime()
+		c.Add("request_rate", "1/s", "", "", at, k.GetTotal()/step.Seconds())
+		c.Add("error_rate", "ratio", "", "", at, k.GetErrors()/k.GetTotal())
 		if len(k.GetBuckets()) > 0 {
-			c.add("avg_latency", "s", "", "", at, k.took/total(k.GetBuckets()))
-			c.add("p50_latency", "s", "", "", at, k.p50)
-			c.add("p95_latency", "s", "", "", at, k.p95)
-			c.add("p99_latency", "s", "", "", at, k.p99)
+			c.Add("avg_latency", "s", "", "", at, k.took/total(k.GetBuckets()))
+			c.Add("p50_latency", "s", "", "", at, k.p50)
+			c.Add("p95_latency", "s", "", "", at, k.p95)
+			c.Add("p99_latency", "s", "", "", at, k.p99)
 		}
 	}
 	return nil
@@ -144,8 +103,8 @@ var told = map[string]struct{ name, unit, label string }{
 	"node_filefd_allocated":             {"open_files", "1", ""},
 }
 
-func (s *Source) nodeCourse(ctx context.Context, x store, c *course, from, to time.Time, step time.Duration) error {
-	nodes := s.cfg.Names.Addresses(c.entity.GetName())
+func (s *Source) nodeCourse(ctx context.Context, x store, c *telemetry.Course, from, to time.Time, step time.Duration) error {
+	nodes := s.cfg.Names.Addresses(c.Entity.GetName())
 	if len(nodes) == 0 {
 		return telemetry.ErrNotKept
 	}
@@ -186,42 +145,42 @@ func (s *Source) nodeCourse(ctx context.Context, x store, c *course, from, to ti
 		}
 	}
 	for at, byMetric := range raw {
-		c.node(at, byMetric)
+		addNode(c, time.Unix(at, 0), byMetric)
 	}
 	return nil
 }
 
-// node adds one step of a node: what is shown as it is, and the ratios.
-func (c *course) node(at int64, raw map[string]map[string]float64) {
+// addNode adds one step of a node: what is shown as it is, and the ratios.
+func addNode(c *telemetry.Course, at time.Time, raw map[string]map[string]float64) {
 	for metric, byLabel := range raw {
 		if t, ok := told[metric]; ok {
 			for label, v := range byLabel {
-				c.add(t.name, t.unit, t.label, strings.TrimSpace(label), at, v)
+				c.Add(t.name, t.unit, t.label, strings.TrimSpace(label), at, v)
 			}
 		}
 	}
 	if cpu := raw["node_cpu_seconds_total"]; cpu != nil {
 		if whole := sum(cpu); whole > 0 {
-			c.add("cpu_usage", "ratio", "", "", at, 1-idle(cpu)/whole)
+			c.Add("cpu_usage", "ratio", "", "", at, 1-idle(cpu)/whole)
 			for mode, v := range cpu {
-				c.add("cpu", "ratio", "mode", mode, at, v/whole)
+				c.Add("cpu", "ratio", "mode", mode, at, v/whole)
 			}
 		}
 	}
 	for metric, v := range raw {
 		if what, ok := strings.CutPrefix(metric, "node_pressure_"); ok {
-			c.add("psi_"+strings.TrimSuffix(what, "_waiting_seconds_total"), "ratio", "", "", at, min(1, v[""]))
+			c.Add("psi_"+strings.TrimSuffix(what, "_waiting_seconds_total"), "ratio", "", "", at, min(1, v[""]))
 		}
 	}
 	if total, free := raw["node_memory_MemTotal_bytes"], raw["node_memory_MemAvailable_bytes"]; total != nil && free != nil {
-		c.add("memory_usage", "ratio", "", "", at, 1-sum(free)/sum(total))
+		c.Add("memory_usage", "ratio", "", "", at, 1-sum(free)/sum(total))
 	}
 	for mount, size := range raw["node_filesystem_size_bytes"] {
 		if free, ok := raw["node_filesystem_avail_bytes"][mount]; ok {
-			c.add("disk_usage", "ratio", "mountpoint", mount, at, 1-free/size)
+			c.Add("disk_usage", "ratio", "mountpoint", mount, at, 1-free/size)
 		}
 	}
 	if out := sum(raw["node_netstat_Tcp_OutSegs"]); out > 0 {
-		c.add("tcp_retransmit_ratio", "ratio", "", "", at, sum(raw["node_netstat_Tcp_RetransSegs"])/out)
+		c.Add("tcp_retransmit_ratio", "ratio", "", "", at, sum(raw["node_netstat_Tcp_RetransSegs"])/out)
 	}
 }

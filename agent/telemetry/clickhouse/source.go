@@ -71,17 +71,15 @@ func (c *Config) defaults() error {
 // Source implements telemetry.Source, Answerer and Counter. After a failure it is not asked again until a pause is over,
 // so that a store that is down costs nothing.
 type Source struct {
-	cfg Config
-	db  driver.Conn
+	cfg    Config
+	db     driver.Conn
+	ticker telemetry.Ticker
 
 	mu     sync.Mutex // guards what follows
 	store  store      // without jobs
 	probed time.Time
 	jobs   map[string][]string // of the ticks
 	listed time.Time
-	retry  time.Time // after a failure nothing is asked until then
-	failed int
-	why    string
 }
 
 var (
@@ -110,7 +108,9 @@ func Open(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, errors.New("CLICKHOUSE_URL cannot be used: " + reason(err))
 	}
-	return &Source{cfg: cfg, db: db}, nil
+	return &Source{cfg: cfg, db: db, ticker: telemetry.Ticker{
+		Source: sourceName, Window: cfg.Window, Within: cfg.Within, Reason: reason, Log: cfg.Logger,
+	}}, nil
 }
 
 // parse reads an address. Its errors never hold it, for it has a password in it.
@@ -330,13 +330,9 @@ func (s *Source) current(ctx context.Context, now time.Time) (store, error) {
 	return x, nil
 }
 
-// fail remembers that the store could not be read, and until when it is left alone. It returns why, for a person.
-func (s *Source) fail(now time.Time, err error) string {
+// forget has the next tick look anew at what the store is.
+func (s *Source) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed++
 	s.probed, s.jobs = time.Time{}, nil
-	s.retry = now.Add(min(time.Minute, 5*time.Second<<min(s.failed, 5)))
-	s.why = reason(err)
-	return s.why
 }

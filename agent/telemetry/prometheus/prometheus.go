@@ -66,16 +66,14 @@ func (c *Config) defaults() error {
 // Source implements telemetry.Source, Answerer and Counter. After a failure a tick does not ask again until a pause is
 // over, so that a server that is down costs nothing.
 type Source struct {
-	cfg Config
-	api v1.API
-	own *http.Transport // closed by Close; nil when a client was given
+	cfg    Config
+	api    v1.API
+	ticker telemetry.Ticker
+	own    *http.Transport // closed by Close; nil when a client was given
 
 	mu     sync.Mutex // guards what follows
 	there  map[string]bool
 	probed time.Time // of the ticks' own time
-	retry  time.Time // after a failure a tick asks nothing until then
-	failed int
-	why    string
 }
 
 var (
@@ -97,7 +95,7 @@ func Open(cfg Config) (*Source, error) {
 	if u.User != nil && cfg.Token != "" {
 		return nil, errors.New("PROMETHEUS_URL holds a user and PROMETHEUS_TOKEN is set; give one of them")
 	}
-	s := &Source{cfg: cfg}
+	s := &Source{cfg: cfg, ticker: telemetry.Ticker{Source: sourceName, Window: cfg.Window, Within: cfg.Within, Reason: reason, Log: cfg.Logger}}
 	var next http.RoundTripper
 	if cfg.Client != nil {
 		next = cmp.Or[http.RoundTripper](cfg.Client.Transport, http.DefaultTransport)
@@ -267,15 +265,11 @@ func (s *Source) look(ctx context.Context, now time.Time) (map[string]bool, erro
 	return there, nil
 }
 
-// fail remembers that the server could not be read, and until when a tick leaves it alone. It returns why, for a person.
-func (s *Source) fail(now time.Time, err error) string {
+// forget has the next tick look anew at what the server holds.
+func (s *Source) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed++
 	s.there = nil
-	s.retry = now.Add(min(time.Minute, 5*time.Second<<min(s.failed, 5)))
-	s.why = reason(err)
-	return s.why
 }
 
 // reason says what went wrong as a sentence's end that names the remedy, without an address and without a query.

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bukahou/atlhyper/agent/report"
 )
@@ -21,33 +19,13 @@ import (
 // Sample reads one tick: what the last window was like. A server that cannot be read is said in the frame and is no error;
 // it is asked again after a pause that grows to a minute.
 func (s *Source) Sample(ctx context.Context, now time.Time) (*report.TelemetryFrame, error) {
-	f := &report.TelemetryFrame{Time: timestamppb.New(now), Window: durationpb.New(s.cfg.Window)}
-	status := &report.SourceStatus{Source: sourceName}
-	f.Sources = []*report.SourceStatus{status}
-	s.mu.Lock()
-	waiting, why := now.Before(s.retry), s.why
-	s.mu.Unlock()
-	if waiting {
-		status.Message = why
-		return f, nil
-	}
-	within, cancel := context.WithTimeout(ctx, s.cfg.Within)
-	defer cancel()
-	t := newTick(s, now, f, status)
-	err := t.read(within)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err != nil {
-		f.Samples, f.Traffic = nil, nil
-		status.Available, status.Signals, status.Message = false, nil, s.fail(now, err)
-		s.cfg.Logger.DebugContext(ctx, "prometheus not read", "err", err)
-		return f, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.failed, s.retry, s.why = 0, time.Time{}, ""
-	return f, nil
+	return s.ticker.Sample(ctx, now, func(ctx context.Context, f *report.TelemetryFrame, status *report.SourceStatus) error {
+		err := newTick(s, now, f, status).read(ctx)
+		if err != nil {
+			s.forget()
+		}
+		return err
+	})
 }
 
 type place struct{ namespace, name string }
