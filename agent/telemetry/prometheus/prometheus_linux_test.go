@@ -583,7 +583,7 @@ func TestAHangingServerCostsATickAndComesBack(t *testing.T) {
 	if err := p.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	src.cfg.Within = time.Minute
+	src.ticker.Within = time.Minute
 	sample(t, src, s.Now().Add(30*time.Second))
 }
 
