@@ -239,7 +239,7 @@ func (k *Keeper) revise(in *Observation, i *Incident, all component) []string {
 			i.note(in.Now, Entry{Kind: "cause", Entity: c.Entity, Text: text})
 		}
 		if early {
-			i.Title = i.title(in, all)
+			i.entitle(in, all)
 		}
 		return nil
 	}
@@ -256,7 +256,8 @@ func (k *Keeper) revise(in *Observation, i *Incident, all component) []string {
 	was := i.Cause.Entity
 	i.Cause, i.Follow.Rival = c, nil
 	i.Namespace = c.Entity.Namespace
-	i.Title = i.title(in, all)
+	i.Follow.Felt = entity.Ref{}
+	i.entitle(in, all)
 	text := "cause revised from " + was.Short() + " to " + c.Summary
 	i.note(in.Now, Entry{Kind: "cause", Entity: c.Entity, Text: text})
 	return []string{text}

@@ -68,7 +68,7 @@ func (k *Keeper) openRecord(ctx context.Context, in *Observation, i *Incident, a
 	i.list(in, all)
 	i.work(in)
 	i.reckon(in)
-	i.Title = i.title(in, all)
+	i.entitle(in, all)
 	k.restage(i, in.Now)
 	i.note(in.Now, Entry{Kind: "opened", Entity: i.Cause.Entity, Text: i.Title + ". " + i.Cause.Summary})
 	if k.quiet != nil {
@@ -211,7 +211,7 @@ func (k *Keeper) restage(i *Incident, now time.Time) []string {
 		from := i.Stage
 		i.Stage, i.StageAt = stage, now
 		if from == StageResolved || from == StageCleared {
-			i.Follow.Back = now
+			i.Follow.Back, i.Follow.Felt = now, entity.Ref{}
 		}
 		text := i.stageText(from, now)
 		if from != StageNone {

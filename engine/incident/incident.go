@@ -161,11 +161,12 @@ type Incident struct {
 
 // Follow is what the keeper needs to go on with a record after a restart.
 type Follow struct {
-	Members  []Member  `json:"members,omitempty"`
-	Fixed    time.Time `json:"fixed,omitzero"`    // when a fix was verified; zero again when it does not hold
-	Rival    *Rival    `json:"rival,omitempty"`   // another verdict that does not stand long enough yet
-	Back     time.Time `json:"back,omitzero"`     // when it came back after it was over: what is wrong then may be another thing
-	Dangling time.Time `json:"dangling,omitzero"` // since when the metrics that raised the alarm give no samples
+	Members  []Member   `json:"members,omitempty"`
+	Fixed    time.Time  `json:"fixed,omitzero"`    // when a fix was verified; zero again when it does not hold
+	Rival    *Rival     `json:"rival,omitempty"`   // another verdict that does not stand long enough yet
+	Back     time.Time  `json:"back,omitzero"`     // when it came back after it was over: what is wrong then may be another thing
+	Felt     entity.Ref `json:"felt,omitzero"`     // whose users the title speaks of; zero while it speaks of the cause
+	Dangling time.Time  `json:"dangling,omitzero"` // since when the metrics that raised the alarm give no samples
 }
 
 // Member is one unit of a record: an entity, a pod standing for its workload, with what was wrong with it.

@@ -443,3 +443,31 @@ func BenchmarkEvaluate(b *testing.B) {
 		s.wait(tick)
 	}
 }
+
+func TestATitleDoesNotTurnWithWhatComesAndGoes(t *testing.T) {
+	s := newShop(t)
+	s.calls("ads", "checkout")
+	title := func(want string) {
+		t.Helper()
+		s.wait(30 * time.Second)
+		if i := s.record("INC-1"); i.Title != want {
+			t.Errorf("after %v it is called %q, want %q", s.now.Sub(start), i.Title, want)
+		}
+	}
+	s.fail("payments", "CrashLoopBackOff", 0.9, 2)
+	title("payments keeps crashing")
+	s.errors(ref("Service", "checkout"), 0.3)
+	title("checkout is failing")
+	s.anomalies = nil
+	title("checkout is failing")
+	s.errors(ref("Service", "checkout"), 0.3)
+	s.errors(ref("Service", "ads"), 0.3)
+	title("ads is failing")
+	s.anomalies = s.anomalies[:1]
+	title("ads is failing")
+	s.heal()
+	s.wait(20 * time.Minute)
+	s.fail("payments", "CrashLoopBackOff", 0.9, 2) // it is back, and nobody feels it
+	s.wait(time.Minute)
+	title("payments keeps crashing")
+}

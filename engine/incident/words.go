@@ -25,16 +25,31 @@ var titles = map[string]string{
 	"FailedCreatePodSandBox": "cannot start: no pod sandbox", "BudgetBurn": "is burning its error budget", "BudgetBurnSlow": "is burning its error budget",
 }
 
-// title says what is broken, from the user's side where that shows: the service furthest upstream that fails or is slow
-// because of the cause, else the cause itself.
-func (i *Incident) title(in *Observation, all component) string {
-	cause := in.unitOf(i.Cause.Entity)
-	if entry, s := all.entry(in, cause); entry != nil {
-		if s.anomaly.Class == baseline.Ratio {
-			return entry.unit.Ref.Name + " is failing"
-		}
-		return entry.unit.Ref.Name + " is slow (" + metricLabel(s.name) + " " + figure(*s.anomaly, s.anomaly.Mean) + " → " + figure(*s.anomaly, s.anomaly.Value) + ")"
+// entitle says what is broken, from the user's side where that shows: the service furthest upstream that fails or is slow
+// because of the cause, else the cause itself. What users felt once stays the title while the cause does, also when it
+// comes and goes: a title that turns with every tick is read by nobody.
+func (i *Incident) entitle(in *Observation, all component) {
+	before := i.Follow.Felt
+	entry, s := all.entry(in, in.unitOf(i.Cause.Entity))
+	switch {
+	case entry == nil && before == (entity.Ref{}):
+		i.Title = i.title(in, all)
+	case entry == nil, before != (entity.Ref{}) && before != entry.unit.Ref && (in.Graph == nil || len(in.Graph.Path(entry.unit.Ref, before)) == 0):
+	default:
+		i.Follow.Felt, i.Title = entry.unit.Ref, s.ails(entry.unit.Ref.Name)
 	}
+}
+
+// ails says how something does whose users feel it.
+func (s *signal) ails(name string) string {
+	if s.anomaly.Class == baseline.Ratio {
+		return name + " is failing"
+	}
+	return name + " is slow (" + metricLabel(s.name) + " " + figure(*s.anomaly, s.anomaly.Mean) + " → " + figure(*s.anomaly, s.anomaly.Value) + ")"
+}
+
+// title says what is wrong with the cause.
+func (i *Incident) title(in *Observation, all component) string {
 	name := i.Cause.Entity.Name
 	switch i.Cause.Entity.Kind {
 	case entity.Node:
@@ -45,12 +60,9 @@ func (i *Incident) title(in *Observation, all component) string {
 	if text, ok := titles[i.Cause.Kind]; ok {
 		return name + " " + text
 	}
-	if t := all.of(Unit{Ref: cause}); t != nil {
+	if t := all.of(Unit{Ref: in.unitOf(i.Cause.Entity)}); t != nil {
 		if s := sli(t); s != nil {
-			if s.anomaly.Class == baseline.Ratio {
-				return name + " is failing"
-			}
-			return name + " is slow (" + metricLabel(s.name) + " " + figure(*s.anomaly, s.anomaly.Mean) + " → " + figure(*s.anomaly, s.anomaly.Value) + ")"
+			return s.ails(name)
 		}
 		for _, s := range t.signals {
 			if s.anomaly != nil && s.anomaly.Class == baseline.Saturation {
