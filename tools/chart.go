@@ -82,9 +82,12 @@ func chartTool(e *engine.Engine) (Tool, error) {
 		}
 		res.Headline = p.Sprintf("%s of %s, last %s.", metricName(p, metric), ref.Short()+" · "+place([]*fleet.Cluster{c}, ref.Namespace), Age(span))
 		least, most := bounds(ch.Points)
-		last := ch.Points[len(ch.Points)-1]
+		last, label := ch.Points[len(ch.Points)-1], p.Sprintf("now")
+		if !ch.current(now) {
+			label = p.Sprintf("last measured")
+		}
 		res.Facts = []Fact{
-			{Label: p.Sprintf("now"), Value: unitFigure(ch.Unit, last.Value), Normal: band(ch), At: last.At},
+			{Label: label, Value: unitFigure(ch.Unit, last.Value), Normal: band(ch), At: last.At},
 			{Label: p.Sprintf("least"), Value: unitFigure(ch.Unit, least)}, {Label: p.Sprintf("most"), Value: unitFigure(ch.Unit, most)},
 		}
 		if v, ok := e.History.Ago(ref, metric, now, time.Hour); ok {
@@ -155,11 +158,26 @@ func course(ctx context.Context, e *engine.Engine, p *message.Printer, ref entit
 			}
 		}
 	}
+	if last, ok := newest(e, ref, metric, now); ok && len(ch.Points) > 0 && last.At.After(ch.Points[len(ch.Points)-1].At) {
+		ch.Points = append(ch.Points, last)
+	}
 	if mean, spread, ok := e.Normal(ref, metric); ok {
 		ch.Low, ch.High = max(0, mean-3*spread), mean+3*spread
 	}
-	ch.tell(p)
+	ch.tell(p, e.Now())
 	return ch
+}
+
+// newest gives the last sample of a metric. A course ends with it: the mean of the running minute hides what has just begun.
+func newest(e *engine.Engine, ref entity.Ref, metric string, now time.Time) (history.Point, bool) {
+	const fresh = 90 * time.Second
+	known := e.Course(ref, metric)
+	if len(known) == 0 || baseline.SpecOf(ref.Kind, metric).Class == baseline.Counter { // of counters the increase is kept there
+		return history.Point{}, false
+	}
+	last := known[len(known)-1]
+	age := now.Sub(last.At)
+	return history.Point{At: last.At, Value: last.Value}, age >= 0 && age < fresh
 }
 
 // asked reads a course from the cluster's telemetry store; none when it has no such store.
@@ -232,15 +250,19 @@ func band(ch Chart) string {
 }
 
 // tell writes the figures of a chart as text, for whoever does not see it.
-func (ch *Chart) tell(p *message.Printer) {
+func (ch *Chart) tell(p *message.Printer, now time.Time) {
 	if len(ch.Points) == 0 {
 		return
 	}
 	least, most := bounds(ch.Points)
 	last := ch.Points[len(ch.Points)-1]
+	end := p.Sprintf("now %s", unitFigure(ch.Unit, last.Value))
+	if !ch.current(now) {
+		end = p.Sprintf("%s at %s", unitFigure(ch.Unit, last.Value), last.At.UTC().Format("15:04 MST"))
+	}
 	parts := []string{
 		ch.Title + ", " + p.Sprintf("last %s", Age(ch.To.Sub(ch.From))),
-		p.Sprintf("now %s", unitFigure(ch.Unit, last.Value)), p.Sprintf("least %s, most %s", unitFigure(ch.Unit, least), unitFigure(ch.Unit, most)),
+		end, p.Sprintf("least %s, most %s", unitFigure(ch.Unit, least), unitFigure(ch.Unit, most)),
 	}
 	if b := band(*ch); b != "" {
 		parts = append(parts, p.Sprintf("normal %s", b))
@@ -259,6 +281,11 @@ func (ch *Chart) tell(p *message.Printer) {
 	ch.Spark = sparkline(points, ch.From, ch.To.Sub(ch.From), least, most)
 }
 
+// current says whether the course reaches to now, so that its last figure is one of now.
+func (ch *Chart) current(now time.Time) bool {
+	return now.Sub(ch.Points[len(ch.Points)-1].At) <= max(2*ch.Step, 2*time.Minute)
+}
+
 // objectiveChart is the share of bad requests of an objective in the last hour, against what it allows.
 func objectiveChart(e *engine.Engine, p *message.Printer, st slo.Status, now time.Time) *Chart {
 	o := st.Objective
@@ -275,7 +302,7 @@ func objectiveChart(e *engine.Engine, p *message.Printer, st slo.Status, now tim
 	for i := range at {
 		ch.Points = append(ch.Points, history.Point{At: at[i], Value: share[i]})
 	}
-	ch.tell(p)
+	ch.tell(p, e.Now())
 	return &ch
 }
 
@@ -318,7 +345,7 @@ func IncidentChart(e *engine.Engine, i *incident.Incident, lang string) *Chart {
 		ch.Begun = i.Cause.Onset
 	}
 	ch.Ended = i.ResolvedAt
-	ch.tell(p)
+	ch.tell(p, e.Now())
 	return ch
 }
 
