@@ -2,6 +2,7 @@ package tools_test
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -186,7 +187,7 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 		{"topology " + cause + " upstream", "topology", []string{"Upstream"}},
 		{"risk", "risk", []string{cause}},
 		{"risk " + cause, "risk", []string{"risk 0.", "Formula"}},
-		{"rollout " + cause, "rollout_status", []string{"rollout"}},
+		{"rollout " + cause, "rollout_status", []string{"deployment/" + cause + " · prod", " is rolled out: ", "revision ", "successfully rolled out"}},
 		{"history " + cause, "rollout_history", []string{"revisions", "current"}},
 		{"incidents", "incidents", []string{"One incident is open in prod", "INC-1"}},
 		{"incidents --all --since 24h", "incidents", []string{"One incident in the last 24h in prod"}},
@@ -358,4 +359,21 @@ func everything(r *tools.Result) string {
 		out = append(out, o.Label)
 	}
 	return strings.Join(out, "\n")
+}
+
+func TestARolloutThatIsStuckSaysWhatHoldsItUp(t *testing.T) {
+	s := newSimulated(t, "imagepull")
+	cause := s.truth.Roots[0].GetName()
+	for lang, want := range map[string]string{"en": " is not rolled out: ", "zh": "尚未发布完成", "ja": "完了していません"} {
+		res, err := s.Call(t.Context(), tools.Caller{Person: mia, Lang: lang}, "rollout_status", json.RawMessage(`{"target":"`+cause+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(res.Headline, cause) || !strings.Contains(res.Headline, want) {
+			t.Errorf("%s: %s", lang, res.Headline)
+		}
+		if all := everything(res); !strings.Contains(all, "ImagePull") || !strings.Contains(all, "new replicas have been updated") {
+			t.Errorf("%s: what holds it up is not said: %s", lang, all)
+		}
+	}
 }
