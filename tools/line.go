@@ -73,6 +73,11 @@ func (r *Registry) ParseLine(line string) (tool string, args json.RawMessage, ok
 				continue
 			}
 			name, rest := strings.CutSuffix(pos[0], "…")
+			if number, word, either := strings.Cut(name, "|"); either { // "rollback payments 17", "rollback payments v2.3.1"
+				if name = number; strings.Trim(w, "0123456789") != "" {
+					name = word
+				}
+			}
 			switch {
 			case rest: // up to the first flag
 				n := slices.IndexFunc(words[i:], func(s string) bool { return len(s) > 1 && s[0] == '-' })

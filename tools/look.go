@@ -134,7 +134,7 @@ type listArgs struct {
 	Kind      string `json:"kind" jsonschema:"kind of object, such as pods, deploy, nodes, svc"`
 	Namespace string `json:"namespace,omitempty" jsonschema:"only this namespace"`
 	Cluster   string `json:"cluster,omitempty" jsonschema:"only this cluster"`
-	Match     string `json:"match,omitempty" jsonschema:"only rows that contain this text, in any column"`
+	Match     string `json:"match,omitempty" jsonschema:"only rows that contain these words, each in any column"`
 	Selector  string `json:"selector,omitempty" jsonschema:"label selector of the form key=value,key=value"`
 	Unhealthy bool   `json:"unhealthy,omitempty" jsonschema:"only those that are not well"`
 }
@@ -176,7 +176,7 @@ func listObjects(e *engine.Engine, caller Caller, a listArgs) (*Result, error) {
 			for _, col := range columns[kind] {
 				row = append(row, col.value(c, r, now))
 			}
-			if a.Match != "" && !strings.Contains(strings.ToLower(strings.Join(row, " ")), strings.ToLower(a.Match)) {
+			if text := strings.ToLower(strings.Join(row, " ")); slices.ContainsFunc(strings.Fields(strings.ToLower(a.Match)), func(w string) bool { return !strings.Contains(text, w) }) {
 				continue
 			}
 			t.Rows = append(t.Rows, row)

@@ -1,9 +1,11 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bukahou/atlhyper/agent/report"
@@ -90,8 +92,55 @@ func drainTool(e *engine.Engine) (Tool, error) {
 		func(a drainArgs, c *command.Command) error { c.DeleteEmptyDirData = a.DeleteEmptyDirData; return nil })
 }
 
+type deleteArgs struct {
+	object
+	Node string `json:"node,omitempty" jsonschema:"when the target is a workload, its pod on this node"`
+}
+
+// deletePodTool takes a workload as well, and asks which of its pods is meant; only its one pod on a named node is no question.
 func deletePodTool(e *engine.Engine) (Tool, error) {
-	return verb(e, simple("delete_pod", "delete"), []string{entity.Pod}, itself, nothingMore)
+	s := shape{name: "delete_pod", verb: "delete", usage: "delete TARGET [--node NODE] [-n NAMESPACE] [--cluster C]", pos: []string{"target"}, role: people.Operator, write: true}
+	return define(s, asking(s.name, func(ctx context.Context, caller Caller, a deleteArgs) (*Result, error) {
+		c, r, err := resolve(e, caller, a.Target, a.Namespace, a.Cluster, append([]string{entity.Pod}, workloads...)...)
+		if err != nil {
+			return nil, err
+		}
+		if r.GetKind() != entity.Pod {
+			if r, err = podOf(caller, c, r, a.Node); err != nil {
+				return nil, err
+			}
+		}
+		return proposeFor(ctx, e, caller, c, r, s.name, func(*command.Command) error { return nil })
+	}))
+}
+
+// podOf gives a workload's one pod on a node. Without a node, or where there are several, it asks which; those that are not
+// well come first.
+func podOf(caller Caller, c *fleet.Cluster, workload *report.Resource, node string) (*report.Resource, error) {
+	p, ref := phrase.For(caller.Lang), c.Ref(workload)
+	pods := slices.DeleteFunc(slices.Clone(c.Pods(ref)), func(pod *report.Resource) bool { return node != "" && pod.GetPod().GetNode() != node })
+	slices.SortStableFunc(pods, func(a, b *report.Resource) int {
+		sick := func(pod *report.Resource) int {
+			if well(c, pod) {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(cmp.Compare(sick(a), sick(b)), cmp.Compare(a.GetName(), b.GetName()))
+	})
+	switch {
+	case len(pods) == 0 && node != "":
+		return nil, &Problem{Sentence: p.Sprintf("%s has no pod on %s.", title(c, workload), node), Remedy: p.Sprintf("list pods %s shows where they are.", workload.GetName())}
+	case len(pods) == 0:
+		return nil, &Problem{Sentence: p.Sprintf("%s has no pods.", title(c, workload)), Remedy: p.Sprintf("describe %s tells why.", workload.GetName())}
+	case len(pods) == 1 && node != "":
+		return pods[0], nil
+	}
+	a := &ambiguous{question: p.Sprintf("Which pod of %s?", title(c, workload))}
+	for _, pod := range pods[:min(25, len(pods))] {
+		a.options = append(a.options, c.Ref(pod))
+	}
+	return nil, a
 }
 
 type drainArgs struct {
@@ -131,13 +180,58 @@ func (r *Registry) Replicas(caller Caller, args json.RawMessage) (what entity.Re
 
 type rollbackArgs struct {
 	object
-	Revision int64 `json:"revision,omitempty" jsonschema:"revision to go back to; the one before the current when left out"`
+	Revision int64  `json:"revision,omitempty" jsonschema:"revision to go back to; the one before the current when neither it nor a version is given"`
+	Version  string `json:"version,omitempty" jsonschema:"instead of a revision, the version to go back to: the tag of its image, such as v2.3.1"`
 }
 
 func rollbackTool(e *engine.Engine) (Tool, error) {
-	return verb(e, shape{name: "rollback", verb: "rollback", usage: "rollback TARGET [REVISION] [-n NAMESPACE] [--cluster C]", pos: []string{"target", "revision"}},
-		workloads, func(a rollbackArgs) object { return a.object },
-		func(a rollbackArgs, c *command.Command) error { c.Revision = a.Revision; return nil })
+	s := shape{name: "rollback", verb: "rollback", usage: "rollback TARGET [REVISION|VERSION] [-n NAMESPACE] [--cluster C]", pos: []string{"target", "revision|version"}, role: people.Operator, write: true}
+	return define(s, asking(s.name, func(ctx context.Context, caller Caller, a rollbackArgs) (*Result, error) {
+		c, r, err := resolve(e, caller, a.Target, a.Namespace, a.Cluster, workloads...)
+		if err != nil {
+			return nil, err
+		}
+		return proposeFor(ctx, e, caller, c, r, s.name, func(cmd *command.Command) (err error) {
+			cmd.Revision = a.Revision
+			if a.Version != "" && a.Revision == 0 {
+				cmd.Revision, err = revisionOf(ctx, e, caller, c, r, a.Version)
+			}
+			return err
+		})
+	}))
+}
+
+// revisionOf gives the newest revision, other than the current one, whose image has a version as its tag, with or without
+// the v before it.
+func revisionOf(ctx context.Context, e *engine.Engine, caller Caller, c *fleet.Cluster, r *report.Resource, version string) (int64, error) {
+	o, err := query(ctx, e, c.ID(), &report.Query{Ask: &report.Query_RolloutHistory{RolloutHistory: &report.RolloutHistoryQuery{Object: keyOf(r)}}})
+	if err != nil {
+		return 0, err
+	}
+	p := phrase.For(caller.Lang)
+	bare := func(s string) string { return strings.TrimPrefix(strings.ToLower(s), "v") }
+	newest, current := int64(0), false
+	var known []string
+	for _, v := range o.GetRevisions() {
+		for _, image := range v.GetImages() {
+			tag := image[strings.LastIndex(image, ":")+1:]
+			known = append(known, tag)
+			if bare(tag) != bare(version) {
+				continue
+			}
+			if current = current || v.GetCurrent(); !v.GetCurrent() {
+				newest = max(newest, v.GetNumber())
+			}
+		}
+	}
+	switch {
+	case newest > 0:
+		return newest, nil
+	case current:
+		return 0, &Problem{Sentence: p.Sprintf("%s runs %s already.", title(c, r), version), Remedy: p.Sprintf("history %s lists what it ran before.", r.GetName())}
+	}
+	slices.Sort(known)
+	return 0, &Problem{Sentence: p.Sprintf("No revision of %s that is kept ran %s.", title(c, r), version), Remedy: p.Sprintf("These did: %s.", strings.Join(slices.Compact(known), ", "))}
 }
 
 type setImageArgs struct {

@@ -120,13 +120,13 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 		return p.ordered(q, act)
 	}
 	var offer []step
-	if polite, ok := s.request(); ok {
+	if polite, firm, ok := s.request(); ok {
 		if act := polite.order(); acted[act] != nil {
 			asked := q
 			asked.sentence = polite
 			steps, err := p.ordered(asked, act)
-			if err != nil {
-				return nil, err
+			if err != nil || firm {
+				return steps, err
 			}
 			if offer, err = q.offer(steps[0]); err != nil {
 				return nil, err
@@ -139,9 +139,11 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	wanted := s.all(asks)
 	ponders := s.ponders()
 	switch {
+	case ponders != "" && slices.Contains(wanted, "impact"): // whom a change would touch
+		wanted = append([]string{"impact"}, wanted...)
 	case ponders != "" && slices.Contains(wanted, "restarts"): // how often, and not when
 		wanted = append([]string{"restarts"}, wanted...)
-	case ponders != "" && s.asked && s.has("when", "who", "did", "was", "were", "has", "last") || s.holds("什么时候", "谁", "いつ", "誰") && ponders != "":
+	case ponders != "" && s.asked && s.has("when", "who", "did", "was", "were", "has", "last") || s.holds("什么时候", "啥时候", "何时", "谁", "いつ", "誰") && ponders != "":
 		if !s.has("why", "root cause", "cause") && !s.holds("为什么", "原因", "なぜ") {
 			wanted = append([]string{"changes"}, wanted...)
 		}
@@ -239,8 +241,8 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 		args["replicas"] = n
 	case "rollback":
 		switch n, ok := q.number(); {
-		case slices.ContainsFunc(q.mention.Unknown, tagged.MatchString): // a rollback takes a revision's number: here they are, with their images
-			return []step{{tool: "rollout_history", args: q.with("target", targets[0])}}, nil
+		case len(q.versions()) == 1:
+			args["version"] = q.versions()[0]
 		case ok:
 			args["revision"] = n
 		case len(q.mention.Numbers) > 0:
@@ -250,6 +252,10 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 		var err error
 		if tool, err = q.marking(act, targets[0], args); err != nil {
 			return nil, err
+		}
+	case "delete_pod": // "the cart pod on worker-1"
+		if node := q.node(); node != "" && !strings.HasPrefix(targets[0], "node/") {
+			args["node"] = node
 		}
 	case "set_image":
 		if q.mention.Image == "" {

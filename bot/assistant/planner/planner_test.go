@@ -208,7 +208,7 @@ var questions = []struct {
 	{"scale checkout from 3 to 5 replicas", "scale replicas=5 target=deployment/checkout"},
 	{"roll back payments", "rollback target=deployment/payments"},
 	{"roll payments back to revision 17", "rollback revision=17 target=deployment/payments"},
-	{"roll payments back to v2.3.1", "rollout_history target=deployment/payments"},
+	{"roll payments back to v2.3.1", "rollback target=deployment/payments version=v2.3.1"},
 	{"隔离 worker-2", "cordon target=node/worker-2"},
 	{"cordon worker-2", "cordon target=node/worker-2"},
 	{"uncordon worker-2", "uncordon target=node/worker-2"},
@@ -255,7 +255,6 @@ var questions = []struct {
 	// Questions and statements about changes are no orders.
 	{"should I restart payments?", "explain id=payments"},
 	{"can you restart payments?", "explain id=payments"},
-	{"could you please restart payments", "explain id=payments"},
 	{"is it safe to drain worker-2?", "explain id=worker-2"},
 	{"how do I roll back payments?", "rollout_history target=deployment/payments"},
 	{"don't restart payments", "explain id=payments"},
@@ -399,7 +398,7 @@ func TestAnOrderThatLacksSomethingAsksForIt(t *testing.T) {
 		"taint payments with gpu=yes:NoSchedule":      "That works on Node, and deployment/payments is none.",
 		"scale all deployments with app=cart in shop": "To how many replicas?",
 		"restart paymets":                             "I find no Deployment, StatefulSet, DaemonSet named \"paymets\" in prod.",
-		"delete pod payments":                         "That works on Pod, and deployment/payments is none.",
+		"delete pod payments":                         "deployment/payments · prod / shop has no pods.",
 	} {
 		_, a, err := ask(t, r, assistant.Request{Text: say, Caller: mia})
 		var problem *tools.Problem
@@ -419,11 +418,10 @@ func TestAPoliteQuestionIsOffered(t *testing.T) {
 	r := newToolbox(t)
 	for say, want := range map[string]string{
 		"can you restart payments?":                `rollout_restart {"target":"deployment/payments"}`,
-		"could you please scale checkout to 5?":    `scale {"replicas":5,"target":"deployment/checkout"}`,
+		"could you scale checkout to 5?":           `scale {"replicas":5,"target":"deployment/checkout"}`,
 		"can we bump checkout to 6 replicas?":      `scale {"replicas":6,"target":"deployment/checkout"}`,
 		"能不能重启一下 payments？":                        `rollout_restart {"target":"deployment/payments"}`,
 		"可以把 checkout 扩到 5 吗？":                     `scale {"replicas":5,"target":"deployment/checkout"}`,
-		"payments を再起動してもらえますか？":                   `rollout_restart {"target":"deployment/payments"}`,
 		"should I restart payments?":               "",
 		"why can you not restart payments?":        "",
 		"can you tell me why payments restarted?":  "",
@@ -453,6 +451,43 @@ func TestAPoliteQuestionIsOffered(t *testing.T) {
 			if strings.HasPrefix(c, "rollout_restart") || strings.HasPrefix(c, "scale ") {
 				t.Errorf("%q called %q", say, c)
 			}
+		}
+	}
+}
+
+// TestAPoliteOrderIsOne: it says please, or has the form in which Japanese asks for a favour.
+func TestAPoliteOrderIsOne(t *testing.T) {
+	r := newToolbox(t)
+	for say, want := range map[string]string{
+		"could you please restart payments?":        "rollout_restart target=deployment/payments",
+		"can you scale checkout to 5 pls":           "scale replicas=5 target=deployment/checkout",
+		"能帮我重启一下 payments 吗":                        "rollout_restart target=deployment/payments",
+		"麻烦把 checkout 扩到 5 好吗":                      "scale replicas=5 target=deployment/checkout",
+		"payments を再起動してもらえますか？":                    "rollout_restart target=deployment/payments",
+		"payments を再起動しといて":                         "rollout_restart target=deployment/payments",
+		"checkout を 4 から 6 に増やしてほしい":                "scale replicas=6 target=deployment/checkout",
+		"put payments back on 2.3.1":                "rollback target=deployment/payments version=2.3.1",
+		"payments 回滚到 v2.3.1":                       "rollback target=deployment/payments version=v2.3.1",
+		"could you please not restart payments?":    "",
+		"为什么要 could you please restart payments?":   "",
+		"could you please tell me why it restarts?": "",
+		"payments 老是重启":                             "",
+		"payments 怎么老重启，请看一下":                       "",
+		"payments が何度も再起動":                          "",
+		"帮我看看 payments 为什么重启吗":                      "",
+	} {
+		calls, _, _ := ask(t, r, assistant.Request{Text: say, Caller: mia})
+		got := strings.Join(calls, " ; ")
+		if want == "" {
+			for _, c := range calls {
+				if tool, _, _ := strings.Cut(c, " "); tool == "rollout_restart" || tool == "scale" {
+					t.Errorf("%q called %q", say, c)
+				}
+			}
+			continue
+		}
+		if got != want {
+			t.Errorf("%q called %q, want %q", say, got, want)
 		}
 	}
 }

@@ -86,20 +86,43 @@ func (q question) targets(act string) []string {
 	if q.mention.Target == "" {
 		return nil
 	}
-	named := append([]string{q.mention.Target}, q.mention.Others...)
-	fits := slices.DeleteFunc(slices.Clone(named), func(t string) bool {
-		word, _, _ := strings.Cut(t, "/")
-		kind, _ := entity.ParseKind(word)
-		return !slices.Contains(acted[act], kind)
-	})
-	if len(fits) > 0 {
+	if fits := q.named(acted[act]); len(fits) > 0 {
 		return fits
 	}
-	return named[:1]
+	if fits := q.named(acted["restart"]); act == "delete_pod" && len(fits) > 0 { // one of its pods
+		return fits
+	}
+	return []string{q.mention.Target}
+}
+
+// named gives the things of certain kinds that a question names.
+func (q question) named(kinds []string) []string {
+	var out []string
+	for _, t := range append([]string{q.mention.Target}, q.mention.Others...) {
+		word, _, _ := strings.Cut(t, "/")
+		if kind, ok := entity.ParseKind(word); ok && slices.Contains(kinds, kind) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// node gives the name of the one node that a question names, "" when it is not one.
+func (q question) node() string {
+	if nodes := q.named([]string{entity.Node}); len(nodes) == 1 {
+		_, name, _ := strings.Cut(nodes[0], "/")
+		return name
+	}
+	return ""
 }
 
 // origin is the number that an order leads away from: "from 3 to 5".
 var origin = regexp.MustCompile(`(?:from|从)\s*(\d+)|(\d+)\s*から`)
+
+// versions are the versions that a question names, such as v2.3.1.
+func (q question) versions() []string {
+	return slices.DeleteFunc(slices.Clone(q.mention.Unknown), func(w string) bool { return !tagged.MatchString(w) })
+}
 
 // number gives the number of replicas or the revision of an order. Of several it takes none: a guess would be approved
 // by somebody in a hurry.
@@ -200,8 +223,8 @@ func (q question) reason() string {
 var tagged = regexp.MustCompile(`^v?\d+(\.\d+)+[a-z0-9.-]*$`)
 
 func (q question) unhealthy() bool {
-	return q.has("not ready", "unhealthy", "failing", "failed", "broken", "not running", "crash", "crashing", "crashed", "crashes", "bad", "down", "not healthy", "not ok", "in trouble", "sick", "stuck", "degraded", "dead", "wrong", "not well", "less than all", "not all", "not fully", "fewer than", "missing", "problem", "problems", "restarting") ||
-		q.holds("不健康", "失败", "异常", "没有就绪", "未就绪", "不正常", "有问题", "挂了", "崩溃", "異常", "失敗", "動いていない", "落ちて", "準備できていない", "問題")
+	return q.has("not ready", "unhealthy", "failing", "failed", "broken", "not running", "crash", "crashing", "crashed", "crashes", "bad", "down", "not healthy", "not ok", "in trouble", "sick", "stuck", "degraded", "dead", "wrong", "not well", "less than all", "not all", "not fully", "fewer than", "missing", "problem", "problems", "restarting", "will not start", "does not start", "do not start", "not starting", "not up", "will not come up") ||
+		q.holds("不健康", "起不来", "没起来", "没就绪", "不ready", "未ready", "没ready", "卡住", "跑不起来", "足りて", "足りない", "不足", "準備でき", "起動でき", "起動しない", "readyじゃない", "readyでない", "readyになら", "失败", "异常", "没有就绪", "未就绪", "不正常", "有问题", "挂了", "崩溃", "異常", "失敗", "動いていない", "落ちて", "準備できていない", "問題")
 }
 
 // quoted is what a search looks for; traceID is a trace's name.

@@ -24,8 +24,21 @@ var contractions = map[string]string{
 	"what's": "what is", "whats": "what is", "who's": "who is", "how's": "how is", "hows": "how is", "it's": "it is", "that's": "that is",
 	"where's": "where is", "why's": "why is", "there's": "there is", "let's": "let us", "i'm": "i am", "i'll": "i will", "i've": "i have",
 	"we're": "we are", "we'll": "we will", "isn't": "is not", "aren't": "are not", "doesn't": "does not", "don't": "do not", "dont": "do not",
-	"didn't": "did not", "can't": "can not", "cannot": "can not", "won't": "will not", "shouldn't": "should not", "wasn't": "was not", "pls": "please",
+	"didn't": "did not", "can't": "can not", "cannot": "can not", "won't": "will not", "shouldn't": "should not", "wasn't": "was not", "weren't": "were not",
+	"haven't": "have not", "hasn't": "has not", "wouldn't": "would not", "couldn't": "could not", "pls": "please", "plz": "please", "thx": "thanks", "rn": "now", "u": "you",
+	"mem": "memory", "errs": "errors", "deets": "details", "deps": "dependencies", "prev": "previous", "msgs": "messages", "wtf": "what", "tl;dr": "tldr",
 }
+
+func init() {
+	for short, long := range contractions { // typed on a phone
+		if bare := strings.ReplaceAll(short, "'", ""); bare != short && !slices.Contains([]string{"its", "were", "well", "ill", "lets"}, bare) {
+			contractions[bare] = long
+		}
+	}
+}
+
+// drawn are letters that somebody drew out: "sloooow".
+var drawn = regexp.MustCompile(`a{3,}|e{3,}|i{3,}|o{3,}|u{3,}|h{3,}|m{3,}|s{3,}|w{3,}|y{3,}`)
 
 // read makes a sentence of a text. Names that exist are taken out of it: the letters of a name are never a question.
 func read(text string, m tools.Mention) sentence {
@@ -91,7 +104,7 @@ func word(w string, known map[string]bool) string {
 	case strings.Trim(w, "0123456789") == "":
 		return "#" + stop
 	}
-	return w + stop
+	return drawn.ReplaceAllStringFunc(w, func(run string) string { return run[:1] }) + stop
 }
 
 // has says whether one of the English phrases stands in the sentence as whole words.
@@ -197,6 +210,12 @@ var (
 	forbiddenJa = regexp.MustCompile(`(?:載せ|乗せ|置か|スケジュールし|配置し|割り当て)ないで`)
 )
 
+// How a Japanese order is spoken rather than written: しといて, やっちゃって, してほしい.
+var (
+	spoken = regexp.MustCompile(`(?:と|てお)い(て)|ちゃっ(て)`)
+	wished = regexp.MustCompile(`([てで])(?:ほしい|欲しい|ください|下さい|ちょうだい|頂戴|もらいたい|お願いします|お願い|おねがい)(?:です|んだけど|のですが)?`)
+)
+
 // plain puts what only looks like a doubt in other words: "every deployment that has the label", and the orders that consist
 // in forbidding something, such as new pods on a node.
 func (s sentence) plain() sentence {
@@ -206,6 +225,7 @@ func (s sentence) plain() sentence {
 		s.han = forbiddenZh.ReplaceAllString(s.han, "停止${1}调度")
 	}
 	s.han = forbiddenJa.ReplaceAllString(s.han, "スケジュール停止")
+	s.han = wished.ReplaceAllString(spoken.ReplaceAllString(s.han, "$1"), "$1")
 	return s
 }
 
@@ -216,9 +236,10 @@ var (
 	politeJa = regexp.MustCompile(`て(?:もらえ|くれ|いただけ|頂け)(?:ますか|ませんか|る|ない)?`)
 )
 
-// request gives the order in a polite question, "can you restart payments?". ok is false when there is none. It is no order
-// yet: whether one is meant has to be asked.
-func (s sentence) request() (order sentence, ok bool) {
+// request gives the order in a polite question, "can you restart payments?". ok is false when there is none. It may ask whether
+// that can be done, so that one has to ask back, unless it is firm: "could you please restart payments?".
+func (s sentence) request() (order sentence, firm, ok bool) {
+	firm = s.has("please") && !strings.ContainsFunc(s.han, func(c rune) bool { return unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana) }) || politeJa.MatchString(s.han) || s.holds("麻烦", "帮我", "帮忙", "请")
 	s.asked = false
 	switch {
 	case politeEn.MatchString(s.latin):
@@ -229,18 +250,18 @@ func (s sentence) request() (order sentence, ok bool) {
 	case politeZh.MatchString(s.han) && strings.Contains(s.han, "吗") || strings.Contains(s.han, "能不能") || strings.Contains(s.han, "可不可以"):
 		s.han, s.latin = strings.NewReplacer("好吗", "", "行吗", "", "吗", "").Replace(politeZh.ReplaceAllString(s.han, "")), " "
 	default:
-		return s, false
+		return s, false, false
 	}
 	s.latin, s.han = strings.ReplaceAll(s.latin, " ?", ""), strings.ReplaceAll(s.han, "?", "")
-	return s, true
+	return s, firm, true
 }
 
 // doubts are what makes a Chinese or Japanese sentence something else than an order.
 var doubts = []string{
 	"吗", "么", "呢", "为何", "怎", "如何", "是否", "能不能", "可不可", "可以", "应该", "要不要", "需要", "会不会", "几次", "次数", "多少", "一直", "不断", "频繁", "反复", "了几", "谁",
-	"不要", "别", "不能", "不用", "无需", "如果", "之后", "以后", "明天", "过了", "什么", "重启了", "回滚了", "扩容了", "缩容了", "在重启", "自动重启", "不了",
+	"不要", "别", "不能", "不用", "无需", "如果", "之后", "以后", "明天", "过了", "什么", "重启了", "回滚了", "扩容了", "缩容了", "在重启", "自动重启", "不了", "老是", "老在", "总是", "总在", "经常", "时不时", "又重启", "自己重启", "咋", "为啥", "啥时候", "何时",
 	"か,", "ますか", "ですか", "でしょう", "なぜ", "どう", "べき", "しない", "するな", "ないで", "できな", "できる", "された", "されて", "されま", "している", "してる", "しています",
-	"した", "しまし", "すると", "すれば", "したら", "もし", "何回", "いつ", "誰", "失敗", "履歴", "後で", "あとで", "明日",
+	"した", "しまし", "何度も", "ばかり", "頻繁", "勝手に", "すると", "すれば", "したら", "もし", "何回", "いつ", "誰", "失敗", "履歴", "後で", "あとで", "明日",
 }
 
 // ponders gives the change that a sentence asks or speaks about without ordering it, "" when there is none.

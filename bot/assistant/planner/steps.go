@@ -86,6 +86,9 @@ func (q question) steps(what string) []step {
 		}
 		return one("pending", map[string]any{})
 	case "logs":
+		if target == "" && m.Kind == "" && !q.back() { // of everything: what stands in them, counted
+			return one("log_patterns", q.graded(q.with("since", m.Since)))
+		}
 		if target == "" {
 			return nil
 		}
@@ -157,7 +160,7 @@ func (q question) steps(what string) []step {
 		}
 		args := q.with("target", target)
 		switch {
-		case q.has("upstream", "who calls", "what calls", "callers", "depends on @", "depend on @", "depending on @", "blast radius", "breaks if", "break if", "fails if", "used by", "talk to @", "talks to @", "talk with @", "affected if", "happens if @", "if @ goes down", "if @ dies", "if @ stays down", "if @ is down", "without @", "relies on @", "rely on @"), q.holds("上游", "谁调用", "谁依赖", "依赖@的", "依赖于@的", "挂了会", "挂掉会", "停了会", "会影响谁", "@を使って", "@を利用して", "谁在用", "在用@", "用到@", "落ちたら", "止まったら", "上流", "呼び出し元", "@に依存"):
+		case q.has("upstream", "who calls", "what calls", "callers", "depends on @", "depend on @", "depending on @", "blast radius", "breaks if", "break if", "fails if", "used by", "talk to @", "talks to @", "talk with @", "affected if", "happens if @", "if @ goes down", "if @ dies", "if @ stays down", "if @ is down", "without @", "relies on @", "rely on @", "uses @", "using @", "calling @", "calls @"), q.holds("上游", "谁调", "谁在调", "在调@", "被谁", "@を呼", "@を叩", "谁依赖", "依赖@的", "依赖于@的", "挂了会", "挂掉会", "停了会", "会影响谁", "@を使って", "@を利用して", "谁在用", "在用@", "用到@", "落ちたら", "止まったら", "上流", "呼び出し元", "@に依存"):
 			args["direction"] = "upstream"
 		case q.has("downstream", "does @ depend on", "@ depends on", "@ depend on", "does it depend on", "it depends on", "does it need", "does @ need", "calls what", "does @ call", "talks to", "talk to", "dependencies of", "needs"), q.holds("下游", "@依赖", "@调用", "下流", "@が依存", "@は何に依存", "依存先"):
 			args["direction"] = "downstream"
@@ -199,9 +202,9 @@ func (q question) steps(what string) []step {
 			kind = "nodes"
 		}
 		return one("top", q.with("kind", kind))
-	case "yaml", "describe":
+	case "yaml", "describe", "limits":
 		if target != "" {
-			return one(map[string]string{"yaml": "get_resource", "describe": "describe"}[what], q.with("target", target))
+			return one(map[string]string{"yaml": "get_resource", "describe": "describe", "limits": "describe"}[what], q.with("target", target))
 		}
 	case "alerts":
 		return one("alerts", q.with("target", target))
@@ -221,6 +224,11 @@ func (q question) steps(what string) []step {
 		return one("incidents", args)
 	case "clusters":
 		return one("clusters", map[string]any{})
+	case "impact":
+		if target == "" {
+			return one("explain", q.about())
+		}
+		return []step{{tool: "explain", args: q.about()}, {tool: "topology", args: q.with("target", target, "direction", "upstream")}}
 	case "why":
 		if target == "" {
 			return one("explain", q.about())
@@ -285,6 +293,16 @@ func (q question) list() []step {
 			return nil // "the deployment payments" is one object and no list
 		}
 		args["match"] = name
+		if node := q.node(); kind == entity.Pod && node != "" && node != name { // its pods there
+			args["match"] = name + " " + node
+		}
+		if others := q.named(acted["restart"]); len(others) == 2 && (q.has("more", "fewer", "or", "vs", "versus") || q.holds("どっち", "どちら", "哪个更", "谁更", "比")) {
+			one := maps.Clone(args)
+			_, one["match"], _ = strings.Cut(others[0], "/")
+			two := maps.Clone(args)
+			_, two["match"], _ = strings.Cut(others[1], "/")
+			return []step{{tool: "list_resources", args: one}, {tool: "list_resources", args: two}}
+		}
 	case reason != "":
 		args["match"] = reason
 	case version >= 0:
