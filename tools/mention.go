@@ -27,6 +27,9 @@ type Mention struct {
 	Since     string   // a duration: "15m"
 	Unknown   []string // Latin words that are nothing of the above, in lower case
 	Near      []string // those of Unknown that a typing error could have made of an existing name
+	// Meant has those of Near for which one name stands out as what was meant, and that as KIND/NAME. It is good enough to
+	// look something up and say so, and never to change anything.
+	Meant map[string]string
 }
 
 // Mentions finds what a text names. Words are runs of the characters that Kubernetes names and image references are made
@@ -90,6 +93,12 @@ func (r *Registry) Mentions(caller Caller, text string) Mention {
 			m.Unknown = append(m.Unknown, lower)
 			if names.near(lower) {
 				m.Near = append(m.Near, lower)
+				if t := names.meant(lower); t != "" {
+					if m.Meant == nil {
+						m.Meant = map[string]string{}
+					}
+					m.Meant[lower] = t
+				}
 			}
 		}
 	}
@@ -230,6 +239,27 @@ func (r *Registry) clusters() []*fleet.Cluster {
 	return out
 }
 
+// meant gives the name, as KIND/NAME, that is nearer to a misspelt word than any other; "" when none or several are near.
+func (n names) meant(word string) string {
+	best, found, tie := 1+len(word)/6, "", false
+	for name, kinds := range n.kinds {
+		at := bits.TrailingZeros16(kinds)
+		if searched[at] == entity.Pod {
+			continue
+		}
+		switch d := distance(word, name); {
+		case d < best, d == best && found == "":
+			best, found, tie = d, strings.ToLower(searched[at])+"/"+name, false
+		case d == best:
+			tie = true
+		}
+	}
+	if tie {
+		return ""
+	}
+	return found
+}
+
 func either(a, b string) string {
 	if a != "" {
 		return a
@@ -240,7 +270,7 @@ func either(a, b string) string {
 // span is a length of time as people write it: "15 minutes", "90s", "last hour", "半小时", "2時間".
 var span = regexp.MustCompile(`(?i)\b(\d+)\s?(s|m|h|d|min|mins|hr|hrs|secs?|seconds?|minutes?|hours?|days?|weeks?)\b` +
 	`|(\d+|[一二两三四五六七八九十半]+)\s?个?\s?(分钟|分|小时|時間|天|日間|秒|周|週間)` +
-	`|\b(half an|an|a|one|last|past|this) (hour|day|week)\b|\b(today|yesterday)\b|(今天|今日|昨天|昨日)`)
+	`|\b(half an|an|a|one|last|past|this) (hour|day|week)\b|\b(today|yesterday|tonight|this morning|this evening|this afternoon)\b|(今天|今日|昨天|昨日|今晚|昨晚|今夜|昨夜|今早|今朝)`)
 
 var numerals = map[string]float64{"一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "半": 0.5}
 
@@ -257,6 +287,8 @@ func spans(text string) (first, rest string) {
 		g := span.FindStringSubmatch(hit)
 		minutes := 0.0
 		switch {
+		case strings.ContainsAny(g[8], "晚夜早朝") || strings.HasPrefix(strings.ToLower(g[7]), "to") && !strings.EqualFold(g[7], "today") || strings.HasPrefix(strings.ToLower(g[7]), "this"):
+			minutes = 12 * 60
 		case g[7]+g[8] != "":
 			minutes = 24 * 60
 			if strings.EqualFold(g[7], "yesterday") || strings.HasPrefix(g[8], "昨") {

@@ -465,6 +465,9 @@ func TestATitleDoesNotTurnWithWhatComesAndGoes(t *testing.T) {
 	title("ads is failing")
 	s.anomalies = s.anomalies[:1]
 	title("ads is failing")
+	s.anomalies = nil
+	s.errors(ref("Ingress", "web"), 0.3) // the way in is no better name than the service behind it
+	title("ads is failing")
 	s.heal()
 	s.wait(20 * time.Minute)
 	s.fail("payments", "CrashLoopBackOff", 0.9, 2) // it is back, and nobody feels it

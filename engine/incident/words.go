@@ -34,7 +34,7 @@ func (i *Incident) entitle(in *Observation, all component) {
 	switch {
 	case entry == nil && before == (entity.Ref{}):
 		i.Title = i.title(in, all)
-	case entry == nil, before != (entity.Ref{}) && before != entry.unit.Ref && (in.Graph == nil || len(in.Graph.Path(entry.unit.Ref, before)) == 0):
+	case entry == nil, before != (entity.Ref{}) && before != entry.unit.Ref && !speaksBetter(in, entry.unit.Ref, before):
 	default:
 		i.Follow.Felt, i.Title = entry.unit.Ref, s.ails(entry.unit.Ref.Name)
 	}
@@ -84,18 +84,19 @@ func (c component) entry(in *Observation, cause entity.Ref) (*trouble, *signal) 
 		if s == nil || t.unit.Ref == cause || t.unit.Aspect != "" || in.Graph != nil && (in.Graph.WorkloadOf(t.unit.Ref) == cause || in.Graph.WorkloadOf(cause) == t.unit.Ref) {
 			continue // it is the cause, or the other face of it
 		}
-		if best == nil || upstreamOf(in, t, best) || !upstreamOf(in, best, t) && s.score > found.score {
+		if best == nil || speaksBetter(in, t.unit.Ref, best.unit.Ref) || !speaksBetter(in, best.unit.Ref, t.unit.Ref) && s.score > found.score {
 			best, found = t, s
 		}
 	}
 	return best, found
 }
 
-// upstreamOf says whether a depends on b, or speaks better for it: a service before the route to it or its workload.
-func upstreamOf(in *Observation, a, b *trouble) bool {
+// speaksBetter says whether a tells people more of what they feel than b: a service before its workload, and that before a
+// route to it; among equals the one that depends on the other.
+func speaksBetter(in *Observation, a, b entity.Ref) bool {
 	order := map[string]int{entity.Service: 0, entity.Deployment: 1, entity.StatefulSet: 1, entity.DaemonSet: 1}
-	rank := func(t *trouble) int {
-		if n, ok := order[t.unit.Ref.Kind]; ok {
+	rank := func(r entity.Ref) int {
+		if n, ok := order[r.Kind]; ok {
 			return n
 		}
 		return 2
@@ -103,7 +104,7 @@ func upstreamOf(in *Observation, a, b *trouble) bool {
 	if rank(a) != rank(b) {
 		return rank(a) < rank(b)
 	}
-	return in.Graph != nil && len(in.Graph.Path(a.unit.Ref, b.unit.Ref)) > 0
+	return in.Graph != nil && len(in.Graph.Path(a, b)) > 0
 }
 
 // sli is the signal that users feel: errors before latency, the worst of each.

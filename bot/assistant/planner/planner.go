@@ -42,6 +42,7 @@ type step struct {
 	args      map[string]any
 	otherwise []step
 	offer     *tools.Result // shown in place of a call
+	note      string        // stands before what the tool says
 }
 
 // Answer implements assistant.Answerer. It returns a *tools.Problem when it does not understand or cannot answer.
@@ -81,6 +82,9 @@ func (p *Planner) run(ctx context.Context, req assistant.Request, progress assis
 		var problem *tools.Problem
 		switch {
 		case err == nil:
+			if s.note != "" {
+				res.Missing = append([]string{s.note}, res.Missing...)
+			}
 			a.Results = append(a.Results, res)
 			if res.Proposal != "" {
 				a.Proposal = res.Proposal
@@ -138,12 +142,21 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	}
 	wanted := s.all(asks)
 	ponders := s.ponders()
+	if len(wanted) > 1 && wanted[0] == "changes" && slices.Contains(wanted, "why") && (s.has("why") || s.holds("为什么", "为啥", "なぜ", "どうして")) {
+		wanted = append([]string{"why"}, wanted...)
+	}
+	note := ""
+	if word := candidate(m, false); m.Target == "" && offer == nil && m.Meant[word] != "" {
+		q.mention.Target, q.mention.Near = m.Meant[word], nil
+		_, name, _ := strings.Cut(m.Meant[word], "/")
+		note = q.say.Sprintf("I read %s as %s.", word, name)
+	}
 	switch {
 	case ponders != "" && slices.Contains(wanted, "impact"): // whom a change would touch
 		wanted = append([]string{"impact"}, wanted...)
 	case ponders != "" && slices.Contains(wanted, "restarts"): // how often, and not when
 		wanted = append([]string{"restarts"}, wanted...)
-	case ponders != "" && s.asked && s.has("when", "who", "did", "was", "were", "has", "last") || s.holds("什么时候", "啥时候", "何时", "谁", "いつ", "誰") && ponders != "":
+	case ponders != "" && s.asked && s.has("when", "who", "did", "was", "were", "has", "last", "somebody", "someone", "anybody", "anyone") || s.holds("什么时候", "啥时候", "何时", "谁", "いつ", "誰") && ponders != "":
 		if !s.has("why", "root cause", "cause") && !s.holds("为什么", "原因", "なぜ") {
 			wanted = append([]string{"changes"}, wanted...)
 		}
@@ -165,7 +178,9 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	}
 	for _, w := range append(wanted, "") {
 		if steps := q.steps(w); len(steps) > 0 {
-			return append(offer, q.each(steps)...), nil
+			steps = q.each(steps)
+			steps[0].note = note
+			return append(offer, steps...), nil
 		}
 	}
 	if offer != nil {

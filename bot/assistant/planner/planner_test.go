@@ -265,11 +265,11 @@ var questions = []struct {
 	{"paymentsを再起動すべきですか", "explain id=payments"},
 	{"payments が再起動した", "explain id=payments"},
 	// Misspelt and unknown names are passed on: the tool answers with what was probably meant.
-	{"logs of paymets", "logs target=paymets"},
-	{"why is chekout slow?", "explain id=chekout ; alerts target=chekout ; risk target=chekout"},
+	{"logs of paymets", "logs target=deployment/payments"},
+	{"why is chekout slow?", "explain id=checkout"},
 	{"restart paymets", "rollout_restart target=paymets"},
 	{"describe foobar", "describe target=foobar"},
-	{"paymets のログ", "logs target=paymets"},
+	{"paymets のログ", "logs target=deployment/payments"},
 	// What is not for us.
 	{"the weather is nice", "?"},
 	{"i think we should look at the logs later", "?"},
@@ -452,6 +452,19 @@ func TestAPoliteQuestionIsOffered(t *testing.T) {
 				t.Errorf("%q called %q", say, c)
 			}
 		}
+	}
+}
+
+// TestAMisspeltNameIsReadAndSaid: for a look only; an order asks which was meant.
+func TestAMisspeltNameIsReadAndSaid(t *testing.T) {
+	r := newToolbox(t)
+	_, a, err := ask(t, r, assistant.Request{Text: "is chekout ok?", Caller: mia})
+	if err != nil || len(a.Results[0].Missing) == 0 || a.Results[0].Missing[0] != "I read chekout as checkout." {
+		t.Errorf("%+v, %v", a, err)
+	}
+	calls, _, err := ask(t, r, assistant.Request{Text: "restart chekout", Caller: mia})
+	if got := strings.Join(calls, " ; "); got != "rollout_restart target=chekout" || err == nil || !strings.Contains(err.Error(), "Did you mean checkout?") {
+		t.Errorf("an order called %q: %v", got, err)
 	}
 }
 

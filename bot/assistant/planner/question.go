@@ -223,7 +223,7 @@ func (q question) reason() string {
 var tagged = regexp.MustCompile(`^v?\d+(\.\d+)+[a-z0-9.-]*$`)
 
 func (q question) unhealthy() bool {
-	return q.has("not ready", "unhealthy", "failing", "failed", "broken", "not running", "crash", "crashing", "crashed", "crashes", "bad", "down", "not healthy", "not ok", "in trouble", "sick", "stuck", "degraded", "dead", "wrong", "not well", "less than all", "not all", "not fully", "fewer than", "missing", "problem", "problems", "restarting", "will not start", "does not start", "do not start", "not starting", "not up", "will not come up") ||
+	return q.has("not ready", "unhealthy", "failing", "failed", "broken", "not running", "crash", "crashing", "crashed", "crashes", "bad", "down", "not healthy", "not ok", "in trouble", "sick", "stuck", "degraded", "dead", "wrong", "not well", "less than all", "not all", "not fully", "fewer than", "missing", "problem", "problems", "restarting", "will not start", "does not start", "do not start", "not starting", "not up", "will not come up", "lost", "lose", "gone", "missing", "disappeared", "went away") ||
 		q.holds("不健康", "起不来", "没起来", "没就绪", "不ready", "未ready", "没ready", "卡住", "跑不起来", "足りて", "足りない", "不足", "準備でき", "起動でき", "起動しない", "readyじゃない", "readyでない", "readyになら", "失败", "异常", "没有就绪", "未就绪", "不正常", "有问题", "挂了", "崩溃", "異常", "失敗", "動いていない", "落ちて", "準備できていない", "問題")
 }
 

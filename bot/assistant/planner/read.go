@@ -180,6 +180,9 @@ func (s sentence) order() string {
 				rest, cut = strings.TrimPrefix(rest, p+" "), true
 			}
 		}
+		if strings.HasPrefix(rest, "@ , ") { // "payments: restart"
+			rest, cut = strings.TrimPrefix(rest, "@ , "), true
+		}
 	}
 	for _, a := range acts {
 		for _, w := range a.words {
@@ -280,11 +283,11 @@ func (s sentence) chatter() bool {
 		return false
 	}
 	for _, p := range []string{"i ", "we ", "he ", "she ", "they ", "you ", "looks like", "it looks", "it is ", "that is ", "let me", "let us", "maybe", "yes", "no ", "thanks", "thank you", "sorry", "lol", "not sure", "same here", "agreed", "done "} {
-		if strings.HasPrefix(s.latin, " "+p) && !s.has("i want", "i need", "we need", "show me", "i would like") {
+		if strings.HasPrefix(s.latin, " "+p) && !s.has("i want", "i need", "we need", "show me", "tell me", "i would like", "wonder", "wondering", "i am new", "i am trying", "i am looking", "i do not know", "how do i", "how do we") {
 			return true
 		}
 	}
-	return s.holds("我觉得", "我看看", "我认为", "谢谢", "と思います", "ありがとう")
+	return s.holds("我觉得", "我看看", "我认为", "谢谢", "と思います", "ありがとう") && !s.holds("给我", "帮我", "吗", "?")
 }
 
 // back says whether a sentence leans on what was said before.
@@ -302,12 +305,15 @@ func (s sentence) elliptic() bool {
 	return s.holds("那@", "呢", "では", "じゃあ", "なら", "は?", "的话")
 }
 
-// kindOf gives the kind that a text names in Chinese or Japanese.
+// kindOf gives the kind that a text names in words that kubectl does not know.
 func (s sentence) kindOf() string {
 	for _, k := range kinds {
 		if strings.Contains(s.han, k.word) {
 			return k.kind
 		}
+	}
+	if s.has("machine", "machines", "host", "hosts", "server", "servers", "box", "boxes", "vm", "vms") {
+		return entity.Node
 	}
 	return ""
 }

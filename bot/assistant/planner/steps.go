@@ -80,6 +80,12 @@ func (q question) steps(what string) []step {
 			return one("incidents", q.wide("all", true, "since", since))
 		}
 		return []step{{tool: "timeline", args: q.about(), otherwise: one("incidents", q.wide("all", true))}}
+	case "audit":
+		return one("audit", map[string]any{})
+	case "keys":
+		if w := candidate(m, true); w != "" && target == "" || strings.Contains(w, "config") {
+			return one("describe", q.with("target", "configmap/"+w))
+		}
 	case "pending":
 		if len(m.Unknown) > 0 && m.Kind == entity.Pod { // "pending pods"
 			return nil
@@ -94,7 +100,7 @@ func (q question) steps(what string) []step {
 		}
 		args := q.with("target", target, "since", m.Since)
 		previous := q.has("previous", "before the crash", "before it crashed", "before it died", "last life", "last words", "crashed", "dying") || q.holds("之前", "上一个", "崩溃前", "崩溃的", "前回", "クラッシュ前", "クラッシュした")
-		if q.has("error", "errors", "exception", "exceptions", "panic", "fatal") || q.holds("错误", "报错", "异常", "エラー", "例外") {
+		if q.has("error", "errors", "exception", "exceptions", "panic", "fatal") || q.holds("错误", "报错", "エラー", "例外") {
 			args["grep"] = "(?i)error|fail|fatal|panic|exception"
 		}
 		if len(m.Numbers) == 1 && q.has("last # lines", "# lines", "tail #", "last #") {
@@ -134,6 +140,12 @@ func (q question) steps(what string) []step {
 		args := q.with("target", target, "since", m.Since)
 		if q.has("failed", "failing", "error", "errors", "broken", "erroneous") || q.holds("失败", "错误", "失敗", "エラー") {
 			args["failed"] = true
+		}
+		if g := longer.FindStringSubmatch(q.req.Text); g != nil {
+			args["longer_than"] = g[1] + g[3] + map[bool]string{true: "s", false: "ms"}[slices.Contains([]string{"s", "秒"}, strings.ToLower(g[2]+g[4]))]
+			if m.Since != "" && !q.holds("最近", "過去") && !q.has("last", "past") { // it was the length of a request
+				delete(args, "since")
+			}
 		}
 		if q.has("newest", "latest", "most recent", "last # traces") || q.holds("最新") {
 			args["newest"] = true
@@ -190,15 +202,15 @@ func (q question) steps(what string) []step {
 		if what == "metrics" && target != "" {
 			return one("metrics", q.with("target", target))
 		}
-		if !q.has("cpu", "memory", "ram", "top", "top pods", "top nodes", "resource usage", "resource use", "load", "using the most", "uses the most", "hungriest", "busiest", "how busy", "heaviest", "how loaded", "how full", "hottest", "most loaded", "overloaded", "under load") &&
-			!q.holds("cpu", "内存", "资源", "占用", "最忙", "有多忙", "最热", "负载", "メモリ", "リソース", "使用", "忙し") {
+		if !q.has("cpu", "memory", "ram", "top", "top pods", "top nodes", "resource usage", "resource use", "load", "using the most", "uses the most", "hungriest", "busiest", "how busy", "heaviest", "how loaded", "how full", "hottest", "most loaded", "overloaded", "under load", "capacity", "headroom", "room left", "free memory", "free cpu") &&
+			!q.holds("cpu", "内存", "资源", "占用", "最忙", "有多忙", "最热", "负载", "打满", "跑满", "飙高", "余量", "容量", "空闲", "空き", "余裕", "メモリ", "リソース", "使用", "忙し") {
 			if what == "metrics" {
 				return one("alerts", q.with())
 			}
 			return nil
 		}
 		kind := "pods"
-		if m.Kind == entity.Node || strings.HasPrefix(m.Target, "node/") {
+		if m.Kind == entity.Node || q.has("capacity", "headroom", "room left", "free memory", "free cpu") || q.holds("余量", "容量", "空闲", "空き", "余裕") || strings.HasPrefix(m.Target, "node/") {
 			kind = "nodes"
 		}
 		return one("top", q.with("kind", kind))
@@ -277,7 +289,7 @@ func (q question) list() []step {
 		kind = entity.Pod
 	case about != "" && about != entity.Node && (kind == entity.Node || kind == "" && q.placed()): // where something runs
 		kind = entity.Pod
-	case slices.Contains(acted["restart"], about) && kind == "" && (q.has("replicas", "replica", "instances", "copies") || q.holds("副本", "实例", "レプリカ", "インスタンス")):
+	case slices.Contains(acted["restart"], about) && kind == "" && (q.has("replicas", "replica", "instances", "copies", "how many") || q.holds("副本", "实例", "几个", "几台", "レプリカ", "インスタンス", "何台", "何個")):
 		kind = about
 	case kind == "":
 		return nil
@@ -312,6 +324,9 @@ func (q question) list() []step {
 	}
 	return []step{{tool: "list_resources", args: args}}
 }
+
+// longer is how long a request took at least.
+var longer = regexp.MustCompile(`(?i)(?:longer than|more than|slower than|over|above|超过|慢于|大于|>)\s*(\d+(?:\.\d+)?)\s*(ms|s|毫秒|秒)|(\d+(?:\.\d+)?)\s*(ms|s|毫秒|ミリ秒|秒)\s*(?:以上|を超|より)`)
 
 // placed says whether a question is about what runs where.
 func (q question) placed() bool {
