@@ -48,6 +48,9 @@ func (r *Registry) ParseLine(line string) (tool string, args json.RawMessage, ok
 	if t == nil || len(words) > 1 && slices.Contains(sentence, strings.ToLower(words[1])) && !r.named(words[1]) {
 		return "", nil, false, nil
 	}
+	if len(words) > 1 && r.named(words[0]) && !strings.HasPrefix(words[1], "-") && !r.named(words[1]) {
+		return "", nil, false, nil // a service whose name is a verb: "search is slow"
+	}
 	spec := t.Spec()
 	var schema jsonschema.Schema
 	if err := json.Unmarshal(spec.Schema, &schema); err != nil {

@@ -39,6 +39,11 @@ func TestALineIsACommandOrAQuestion(t *testing.T) {
 		"scale payments to 5":                          `scale {"replicas":5,"target":"payments"}`,
 		"rollback payments":                            `rollback {"target":"payments"}`,
 		"rollback payments 17":                         `rollback {"revision":17,"target":"payments"}`,
+		"rollback payments v2.3.1":                     `rollback {"target":"payments","version":"v2.3.1"}`,
+		"delete payments --node worker-1":              `delete_pod {"node":"worker-1","target":"payments"}`,
+		"events payments":                              `events {"target":"payments"}`, // though a Deployment is called events
+		"events":                                       `events {}`,
+		"events --since 5m":                            `events {"since":"5m"}`,
 		"set-image payments shop/payments:v2 -c app":   `set_image {"container":"app","image":"shop/payments:v2","target":"payments"}`,
 		"describe deployment payments":                 `describe {"target":"deployment/payments"}`,
 		"scale deploy payments 5":                      `scale {"replicas":5,"target":"deploy/payments"}`,
@@ -58,6 +63,7 @@ func TestALineIsACommandOrAQuestion(t *testing.T) {
 		"":                             "question",
 		"   ":                          "question",
 		"payments logs":                "question",
+		"events got slow":              "question", // about the Deployment
 		// What is wrong with a command is said, with its usage.
 		"logs":                                   "logs needs TARGET. Usage: /atl logs TARGET",
 		"logs payments --tial 5":                 "logs has no flag --tial. Usage: /atl logs TARGET",

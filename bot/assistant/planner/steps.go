@@ -83,8 +83,8 @@ func (q question) steps(what string) []step {
 	case "audit":
 		return one("audit", map[string]any{})
 	case "keys":
-		if w := candidate(m, true); w != "" && target == "" || strings.Contains(w, "config") {
-			return one("describe", q.with("target", "configmap/"+w))
+		if strings.HasPrefix(target, "configmap/") {
+			return one("describe", q.with("target", target))
 		}
 	case "pending":
 		if len(m.Unknown) > 0 && m.Kind == entity.Pod { // "pending pods"
@@ -245,7 +245,8 @@ func (q question) steps(what string) []step {
 		if target == "" {
 			return one("explain", q.about())
 		}
-		return []step{{tool: "explain", args: q.about(), otherwise: how}}
+		// Nothing is open about it: how it is itself, and what else is wrong.
+		return []step{{tool: "explain", args: q.about(), otherwise: append(how, step{tool: "overview", args: q.wide()})}}
 	case "advice": // a change was asked about and not ordered
 		if target != "" {
 			return []step{{tool: "explain", args: q.about(), otherwise: how}}
