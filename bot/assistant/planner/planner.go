@@ -145,6 +145,9 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	if len(wanted) > 1 && wanted[0] == "changes" && slices.Contains(wanted, "why") && (s.has("why") || s.holds("为什么", "为啥", "なぜ", "どうして")) {
 		wanted = append([]string{"why"}, wanted...)
 	}
+	if len(wanted) > 1 && wanted[0] == "history" && slices.Contains(wanted, "why") { // "which release is behind it, and what ran before?"
+		wanted = append([]string{"why"}, wanted...)
+	}
 	note := ""
 	if word := candidate(m, false); m.Target == "" && offer == nil && m.Meant[word] != "" {
 		q.mention.Target, q.mention.Near = m.Meant[word], nil
@@ -224,6 +227,9 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 		}
 		return []step{{tool: "silence", args: args}}, nil
 	}
+	if tool, ok := q.refusal(act); ok {
+		return []step{tool}, nil
+	}
 	q.orders = true
 	if steps, ok, err := q.bulk(act); ok {
 		return steps, err
@@ -271,6 +277,10 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 	case "delete_pod": // "the cart pod on worker-1"
 		if node := q.node(); node != "" && !strings.HasPrefix(targets[0], "node/") {
 			args["node"] = node
+		}
+	case "drain":
+		if emptied.MatchString(strings.ToLower(q.req.Text)) {
+			args["delete_emptydir_data"] = true
 		}
 	case "set_image":
 		if q.mention.Image == "" {

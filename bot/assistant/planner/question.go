@@ -95,6 +95,23 @@ func (q question) targets(act string) []string {
 	return []string{q.mention.Target}
 }
 
+// refusal is the kubectl line that says what an order wants and no tool does; its answer names the rule.
+func (q question) refusal(act string) (step, bool) {
+	_, name, _ := strings.Cut(q.mention.Target, "/")
+	line := ""
+	switch {
+	case act == "refused" && q.has("apply"):
+		line = "apply -f manifest.yaml"
+	case act == "refused":
+		line = "exec " + name
+	case act == "delete_pod" && q.mention.Kind == "Namespace":
+		line = "delete namespace " + q.mention.Namespace
+	default:
+		return step{}, false
+	}
+	return step{tool: "kubectl", args: map[string]any{"command": strings.TrimSpace(line)}}, true
+}
+
 // named gives the things of certain kinds that a question names.
 func (q question) named(kinds []string) []string {
 	var out []string
@@ -160,7 +177,7 @@ func (q question) leans(wanted []string) bool {
 		return false
 	}
 	if slices.Contains(needsName, wanted[0]) {
-		return q.mention.Kind == "" && candidate(q.mention, true) == ""
+		return (q.mention.Kind == "" || q.back() && slices.Contains(acted[wanted[0]], q.mention.Kind)) && candidate(q.mention, true) == ""
 	}
 	events := wanted[0] == "events" && q.mention.Kind == "Event" // "its events" names no kind to list
 	if wanted[0] == "timeline" || q.mention.Kind != "" && wanted[0] != "why" && !events {
@@ -223,8 +240,8 @@ func (q question) reason() string {
 var tagged = regexp.MustCompile(`^v?\d+(\.\d+)+[a-z0-9.-]*$`)
 
 func (q question) unhealthy() bool {
-	return q.has("not ready", "unhealthy", "failing", "failed", "broken", "not running", "crash", "crashing", "crashed", "crashes", "bad", "down", "not healthy", "not ok", "in trouble", "sick", "stuck", "degraded", "dead", "wrong", "not well", "less than all", "not all", "not fully", "fewer than", "missing", "problem", "problems", "restarting", "will not start", "does not start", "do not start", "not starting", "not up", "will not come up", "lost", "lose", "gone", "missing", "disappeared", "went away") ||
-		q.holds("不健康", "起不来", "没起来", "没就绪", "不ready", "未ready", "没ready", "卡住", "跑不起来", "足りて", "足りない", "不足", "準備でき", "起動でき", "起動しない", "readyじゃない", "readyでない", "readyになら", "失败", "异常", "没有就绪", "未就绪", "不正常", "有问题", "挂了", "崩溃", "異常", "失敗", "動いていない", "落ちて", "準備できていない", "問題")
+	return q.has("not ready", "unhealthy", "failing", "failed", "broken", "not running", "crash", "crashing", "crashed", "crashes", "bad", "down", "not healthy", "not ok", "in trouble", "sick", "stuck", "degraded", "dead", "wrong", "not well", "less than all", "not all", "not fully", "fewer than", "missing", "problem", "problems", "restarting", "will not start", "does not start", "do not start", "not starting", "not up", "will not come up", "lost", "lose", "gone", "disappeared", "went away", "zero endpoints", "no endpoints", "without endpoints", "sick", "unwell", "acting up") ||
+		q.holds("不健康", "起不来", "没起来", "没就绪", "不ready", "未ready", "没ready", "卡住", "跑不起来", "足りて", "足りない", "不足", "準備でき", "起動でき", "起動しない", "調子悪", "調子の悪", "調子が悪", "不調", "壊れ", "坏", "有毛病", "readyじゃない", "readyでない", "readyになら", "失败", "异常", "没有就绪", "未就绪", "不正常", "有问题", "挂了", "崩溃", "異常", "失敗", "動いていない", "落ちて", "準備できていない", "問題")
 }
 
 // quoted is what a search looks for; traceID is a trace's name.

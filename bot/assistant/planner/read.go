@@ -79,9 +79,12 @@ func read(text string, m tools.Mention) sentence {
 			han.WriteRune(c)
 		}
 	}
-	s.latin, s.han = latin.String(), han.String()
+	s.latin, s.han = latin.String(), kana.Replace(han.String())
 	return s
 }
+
+// kana are Japanese words that people write in either script.
+var kana = strings.NewReplacer("なに", "何", "だれ", "誰")
 
 func inWord(c rune) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.ContainsRune("-./:@_'’", c)
@@ -184,11 +187,13 @@ func (s sentence) order() string {
 			rest, cut = strings.TrimPrefix(rest, "@ , "), true
 		}
 	}
-	for _, a := range acts {
-		for _, w := range a.words {
-			first, _, _ := strings.Cut(w, " …")
-			if strings.HasPrefix(rest, first+" ") && inOrder(" "+rest, w, " ") {
-				return a.name
+	for clause := range strings.SplitSeq(rest, " , ") { // "the hotfix is no good, put payments back"
+		for _, a := range acts {
+			for _, w := range a.words {
+				first, _, _ := strings.Cut(w, " …")
+				if strings.HasPrefix(clause+" ", first+" ") && inOrder(" "+clause+" ", w, " ") {
+					return a.name
+				}
 			}
 		}
 	}
@@ -219,9 +224,13 @@ var (
 	wished = regexp.MustCompile(`([てで])(?:ほしい|欲しい|ください|下さい|ちょうだい|頂戴|もらいたい|お願いします|お願い|おねがい)(?:です|んだけど|のですが)?`)
 )
 
+// emptied is the permission to lose what an evicted pod keeps in an emptyDir.
+var emptied = regexp.MustCompile(`[^,]*emptydir[^,]*(?:\b(?:go|lost|lose|deleted?|dropped|discarded?|away|unneeded)\b|不要|丢|删|没用|消え|消して|捨て|いらない)[^,]*|[^,]*\b(?:delete|drop|lose|discard)\b[^,]*emptydir[^,]*`)
+
 // plain puts what only looks like a doubt in other words: "every deployment that has the label", and the orders that consist
 // in forbidding something, such as new pods on a node.
 func (s sentence) plain() sentence {
+	s.latin, s.han = emptied.ReplaceAllString(s.latin, " , "), emptied.ReplaceAllString(s.han, ",")
 	s.latin = each.ReplaceAllString(clauses.ReplaceAllString(s.latin, " with label "), " all $1 ")
 	s.latin = forbidden.ReplaceAllString(s.latin, " stop scheduling on ")
 	if !s.holds("停止", "禁止", "隔离") {

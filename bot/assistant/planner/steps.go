@@ -43,7 +43,7 @@ func (q question) steps(what string) []step {
 	m := q.mention
 	target := m.Target
 	if target == "" && (slices.Contains(needsName, what) && m.Kind == "" || what != "" && what != "list" && what != "hello" && what != "help") {
-		target = candidate(m, slices.Contains(needsName, what) || what == "events" && q.has("of", "for", "from"))
+		target = candidate(m, slices.Contains(needsName, what) && m.Kind == "" || what == "events" && q.has("of", "for", "from"))
 	}
 	one := func(tool string, args map[string]any) []step { return []step{{tool: tool, args: args}} }
 	how := []step{{tool: "alerts", args: q.with("target", target)}, {tool: "risk", args: q.with("target", target)}} // how a named thing is
@@ -72,6 +72,9 @@ func (q question) steps(what string) []step {
 	case "silences":
 		return one("silences", q.wide())
 	case "past":
+		if target != "" {
+			return []step{{tool: "explain", args: q.about()}, {tool: "changes", args: q.with("target", target, "since", m.Since)}}
+		}
 		if m.Since != "" || q.has("night", "earlier") || q.holds("昨晚", "昨夜") {
 			since := m.Since
 			if since == "" {
@@ -80,6 +83,8 @@ func (q question) steps(what string) []step {
 			return one("incidents", q.wide("all", true, "since", since))
 		}
 		return []step{{tool: "timeline", args: q.about(), otherwise: one("incidents", q.wide("all", true))}}
+	case "grants":
+		return one("grants", map[string]any{})
 	case "audit":
 		return one("audit", map[string]any{})
 	case "keys":
@@ -204,8 +209,11 @@ func (q question) steps(what string) []step {
 		}
 		if !q.has("cpu", "memory", "ram", "top", "top pods", "top nodes", "resource usage", "resource use", "load", "using the most", "uses the most", "hungriest", "busiest", "how busy", "heaviest", "how loaded", "how full", "hottest", "most loaded", "overloaded", "under load", "capacity", "headroom", "room left", "free memory", "free cpu") &&
 			!q.holds("cpu", "内存", "资源", "占用", "最忙", "有多忙", "最热", "负载", "打满", "跑满", "飙高", "余量", "容量", "空闲", "空き", "余裕", "メモリ", "リソース", "使用", "忙し") {
-			if what == "metrics" {
+			switch {
+			case what == "metrics":
 				return one("alerts", q.with())
+			case target != "": // "who is eating worker-4?"
+				return []step{{tool: "explain", args: q.about(), otherwise: how}}
 			}
 			return nil
 		}
@@ -292,6 +300,8 @@ func (q question) list() []step {
 		kind = entity.Pod
 	case slices.Contains(acted["restart"], about) && kind == "" && (q.has("replicas", "replica", "instances", "copies", "how many") || q.holds("副本", "实例", "几个", "几台", "レプリカ", "インスタンス", "何台", "何個")):
 		kind = about
+	case kind == "" && q.reason() != "":
+		kind = entity.Pod
 	case kind == "":
 		return nil
 	}
@@ -301,13 +311,17 @@ func (q question) list() []step {
 	}
 	version := slices.IndexFunc(m.Unknown, tagged.MatchString)
 	switch reason := q.reason(); {
+	case m.Target != "" && m.Kind != "" && about == m.Kind && (q.has("in total", "altogether") || q.holds("一共", "总共", "合計", "全部で")): // all of the kind
 	case m.Target != "":
 		if about == kind && kind == m.Kind {
 			return nil // "the deployment payments" is one object and no list
 		}
 		args["match"] = name
-		if node := q.node(); kind == entity.Pod && node != "" && node != name { // its pods there
+		if node := q.node(); kind == entity.Pod && node != "" && node != name { // its pods there, or all but those
 			args["match"] = name + " " + node
+			if q.has("besides", "except", "other than", "apart from", "excluding") || q.holds("除了", "之外", "以外", "他に") {
+				args["match"] = node
+			}
 		}
 		if others := q.named(acted["restart"]); len(others) == 2 && (q.has("more", "fewer", "or", "vs", "versus") || q.holds("どっち", "どちら", "哪个更", "谁更", "比")) {
 			one := maps.Clone(args)
