@@ -168,7 +168,7 @@ func listObjects(e *engine.Engine, caller Caller, a listArgs) (*Result, error) {
 		if slices.Contains(kindsIn(c, report.KindStatus_STATE_LEFT_OUT), kind) {
 			res.Missing = append(res.Missing, fmt.Sprintf("the agent of %s is set up to leave %s alone", c.ID(), kind))
 		}
-		for _, r := range c.List(kind, a.Namespace) {
+		for _, r := range c.List(kind, target{namespace: a.Namespace}.scope(kind)) {
 			if !matches(r.GetLabels(), selector) || (a.Unhealthy && well(c, r)) {
 				continue
 			}

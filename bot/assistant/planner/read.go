@@ -237,7 +237,7 @@ func (s sentence) plain() sentence {
 		s.han = forbiddenZh.ReplaceAllString(s.han, "停止${1}调度")
 	}
 	s.han = forbiddenJa.ReplaceAllString(s.han, "スケジュール停止")
-	s.han = wished.ReplaceAllString(spoken.ReplaceAllString(s.han, "$1"), "$1")
+	s.han = wished.ReplaceAllString(spoken.ReplaceAllString(s.han, "$1$2"), "$1")
 	return s
 }
 
