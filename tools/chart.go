@@ -273,7 +273,7 @@ func (ch *Chart) tell(p *message.Printer, now time.Time) {
 		end = p.Sprintf("%s at %s", unitFigure(ch.Unit, last.Value), last.At.UTC().Format("15:04 MST"))
 	}
 	parts := []string{
-		ch.Title + ", " + p.Sprintf("last %s", Age(ch.To.Sub(ch.From))),
+		ch.Title + p.Sprintf(", %s", p.Sprintf("last %s", Age(ch.To.Sub(ch.From)))),
 		end, p.Sprintf("least %s, most %s", unitFigure(ch.Unit, least), unitFigure(ch.Unit, most)),
 	}
 	if b := band(*ch); b != "" {
