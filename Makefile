@@ -37,8 +37,8 @@ generate: ## the protocol's Go code; needs protoc
 		PATH="$$PWD/bin:$$PATH" protoc -I $$(dirname $$p) --go_out=$$(dirname $$p) --go_opt=paths=source_relative \
 			--connect-go_out=$$(dirname $$p) --connect-go_opt=paths=source_relative,package_suffix="" $$(basename $$p); done
 
-screenshots: ## of the page, at phone and desk width, into docs/images; needs Chromium
-	$(GO) test -count=1 -run TestScreenshots . -screenshots docs/images
+screenshots: ## of the page, at phone and desk width, and of the terminal, into docs/images; needs Chromium and, for the marks, a font such as fonts-noto-color-emoji
+	$(GO) test -count=1 -run Screenshot . -screenshots docs/images
 
 manifests: ## plain YAML from the chart; builds Helm once, which takes minutes
 	$(GO) test -count=1 ./deploy/helm -run PlainManifests -update

@@ -308,7 +308,7 @@ func TestTheGraphAndTheListsWorkByKeyboard(t *testing.T) {
 	}
 }
 
-// TestScreenshots makes the pictures of the documents.
+// TestScreenshots makes the page's pictures for the documents.
 func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
 		t.Skip("pictures are made by make screenshots")

@@ -380,7 +380,7 @@ func (b *Bot) render(ctx context.Context, o Outgoing) (message.Message, error) {
 		if c == nil {
 			return message.Message{}, fmt.Errorf("%w: nothing is left to draw", errUnreadable)
 		}
-		return card.Say(message.Message{Title: c.Title, Blocks: []message.Block{card.Chart(*c)}}, lang), nil
+		return card.Say(message.Message{Title: c.Title, Blocks: []message.Block{card.Chart(*c, lang)}}, lang), nil
 	case e.Proposal != "":
 		x, err := b.cfg.Engine.Desk.Get(ctx, e.Proposal)
 		if err != nil {

@@ -27,7 +27,6 @@ import (
 // surface.
 type Chart struct {
 	Title  string          `json:"title"` // "errors of checkout", in the asker's language
-	Label  string          `json:"label"` // the same in English, for a picture whose font has Latin letters alone
 	Unit   string          `json:"unit"`  // as in report.Series: "ratio", "s", "1/s", "By", "Cel", or ""
 	Points []history.Point `json:"points"`
 	Step   time.Duration   `json:"step"` // between points; where more lies between, nothing was measured
@@ -142,8 +141,7 @@ func measuredOf(e *engine.Engine, c *fleet.Cluster, r *report.Resource, metric s
 // course collects the points of a metric: minutes of the last hour from the engine's own memory; longer ones from the
 // telemetry store where the cluster has one, else the medians of the hours.
 func course(ctx context.Context, e *engine.Engine, p *message.Printer, ref entity.Ref, metric string, now time.Time, span time.Duration) Chart {
-	en := phrase.For("en")
-	ch := Chart{Title: p.Sprintf("%s of %s", metricName(p, metric), ref.Name), Label: en.Sprintf("%s of %s", metricName(en, metric), ref.Name), Unit: unitOf(ref, metric), From: now.Add(-span), To: now, Step: time.Minute}
+	ch := Chart{Title: p.Sprintf("%s of %s", metricName(p, metric), ref.Name), Unit: unitOf(ref, metric), From: now.Add(-span), To: now, Step: time.Minute}
 	switch {
 	case span <= time.Hour:
 		ch.Points = e.History.Minutes(ref, metric, ch.From.Add(-time.Minute), now)
@@ -230,6 +228,20 @@ func metricName(p *message.Printer, metric string) string {
 		return p.Sprintf("CPU")
 	case "memory_usage":
 		return p.Sprintf("memory")
+	case "disk_usage":
+		return p.Sprintf("disk usage")
+	case "restart_count":
+		return p.Sprintf("restarts")
+	case "cpu_throttled":
+		return p.Sprintf("CPU throttling")
+	case "psi_cpu":
+		return p.Sprintf("CPU pressure")
+	case "psi_memory":
+		return p.Sprintf("memory pressure")
+	case "psi_io":
+		return p.Sprintf("I/O pressure")
+	case "tcp_retransmit_ratio":
+		return p.Sprintf("TCP retransmits")
 	}
 	return strings.ReplaceAll(metric, "_", " ")
 }
@@ -261,7 +273,7 @@ func (ch *Chart) tell(p *message.Printer, now time.Time) {
 		end = p.Sprintf("%s at %s", unitFigure(ch.Unit, last.Value), last.At.UTC().Format("15:04 MST"))
 	}
 	parts := []string{
-		ch.Title + ", " + p.Sprintf("last %s", Age(ch.To.Sub(ch.From))),
+		ch.Title + p.Sprintf(", %s", p.Sprintf("last %s", Age(ch.To.Sub(ch.From)))),
 		end, p.Sprintf("least %s, most %s", unitFigure(ch.Unit, least), unitFigure(ch.Unit, most)),
 	}
 	if b := band(*ch); b != "" {
@@ -293,11 +305,9 @@ func objectiveChart(e *engine.Engine, p *message.Printer, st slo.Status, now tim
 	if len(at) < 3 {
 		return nil
 	}
-	en := phrase.For("en")
-	ch := Chart{Title: p.Sprintf("failed requests of %s", o.Entity.Name), Label: en.Sprintf("failed requests of %s", o.Entity.Name), Unit: "ratio", From: now.Add(-time.Hour), To: now, Step: time.Minute, Limit: 1 - o.Target}
+	ch := Chart{Title: p.Sprintf("failed requests of %s", o.Entity.Name), Unit: "ratio", From: now.Add(-time.Hour), To: now, Step: time.Minute, Limit: 1 - o.Target}
 	if o.Kind == slo.Latency {
 		ch.Title = p.Sprintf("requests of %s slower than %s", o.Entity.Name, secs(st.MeasuredAt.Seconds()))
-		ch.Label = en.Sprintf("requests of %s slower than %s", o.Entity.Name, secs(st.MeasuredAt.Seconds()))
 	}
 	for i := range at {
 		ch.Points = append(ch.Points, history.Point{At: at[i], Value: share[i]})

@@ -30,18 +30,18 @@ func postMortemTool(e *engine.Engine) (Tool, error) {
 		p, now := phrase.For(caller.Lang), e.Now()
 		return &Result{
 			Headline: p.Sprintf("Draft of the post-mortem of %s · %s", i.ID, i.Title) + " · " + placeOf(i),
-			Cluster:  i.Cluster, Incident: i.ID, Observed: now, Files: []File{{Name: i.ID + "-postmortem.md", Body: PostMortem(p, i, tried, now)}},
+			Cluster:  i.Cluster, Incident: i.ID, Observed: now, Files: []File{{Name: i.ID + "-postmortem.md", Body: PostMortem(caller.Lang, i, tried, now)}},
 		}, nil
 	})
 }
 
-// PostMortem drafts the post-mortem of an incident in Markdown. It holds what the incident's record and the proposals made
-// for it say, and nothing else: what they do not say is an open question.
-func PostMortem(p *message.Printer, i *incident.Incident, tried []*command.Proposal, now time.Time) string {
-	d := &draft{p: p, i: i, tried: tried, now: now}
-	d.line("# " + p.Sprintf("Post-mortem (draft): %s", plainText(i.Title)))
+// PostMortem drafts the post-mortem of an incident in Markdown, in a language. It holds what the incident's record and the
+// proposals made for it say, and nothing else: what they do not say is an open question.
+func PostMortem(lang string, i *incident.Incident, tried []*command.Proposal, now time.Time) string {
+	d := &draft{p: phrase.For(lang), lang: lang, i: i, tried: tried, now: now}
+	d.line("# " + d.p.Sprintf("Post-mortem (draft): %s", d.told(i.Title)))
 	d.line("")
-	d.line(strings.Join([]string{i.ID, plainText(placeOf(i)), string(i.Severity), d.when(i.OpenedAt) + " – " + d.end(), Age(i.Duration(now))}, " · "))
+	d.line(strings.Join([]string{i.ID, plainText(placeOf(i)), phrase.Word(lang, string(i.Severity)), d.when(i.OpenedAt) + " – " + d.end(), Age(i.Duration(now))}, " · "))
 	d.summary()
 	d.impact()
 	d.timeline()
@@ -54,6 +54,7 @@ func PostMortem(p *message.Printer, i *incident.Incident, tried []*command.Propo
 
 type draft struct {
 	p     *message.Printer
+	lang  string
 	i     *incident.Incident
 	tried []*command.Proposal
 	now   time.Time
@@ -69,6 +70,17 @@ var marks = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", "*", `\*`, "`
 
 // plainText makes one line of plain text of what may come from a cluster.
 func plainText(s string) string { return marks.Replace(strings.Join(strings.Fields(s), " ")) }
+
+// told makes one line of what the engine wrote, in the reader's language: a report in two languages reads as neither.
+func (d *draft) told(s string) string { return plainText(phrase.Say(d.lang, s)) }
+
+// word is one of the engine's own words, such as a severity.
+func (d *draft) word(s string) string { return phrase.Word(d.lang, s) }
+
+// sentence is what the engine wrote without its end, to stand within a sentence.
+func (d *draft) sentence(s string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(d.told(s), "."), "。")
+}
 
 func (d *draft) table(columns []string, rows [][]string) {
 	d.line("| " + strings.Join(columns, " | ") + " |")
@@ -90,12 +102,12 @@ func (d *draft) end() string {
 func (d *draft) summary() {
 	d.heading(d.p.Sprintf("Summary"))
 	i := d.i
-	d.line(d.p.Sprintf("At %s UTC AtlHyper opened %s: %s (%s).", d.when(i.OpenedAt), i.ID, plainText(i.Title), plainText(placeOf(i))))
+	d.line(d.p.Sprintf("At %s UTC AtlHyper opened %s: %s (%s).", d.when(i.OpenedAt), i.ID, d.told(i.Title), plainText(placeOf(i))))
 	switch {
 	case i.Cause.Entity.IsZero():
 		d.line(d.p.Sprintf("No root cause was found."))
 	default:
-		d.line(d.p.Sprintf("Root cause, confidence %s: %s.", i.Cause.Confidence, strings.TrimSuffix(plainText(i.Cause.Summary), ".")))
+		d.line(d.p.Sprintf("Root cause, confidence %s: %s.", d.word(i.Cause.Confidence), d.sentence(i.Cause.Summary)))
 	}
 	switch {
 	case i.MergedInto != "":
@@ -103,7 +115,7 @@ func (d *draft) summary() {
 	case i.ResolvedAt.IsZero():
 		d.line(d.p.Sprintf("It is not over yet."))
 	case i.FixSummary != "" && !i.Follow.Fixed.IsZero():
-		d.line(d.p.Sprintf("After %s it was over, fixed by: %s.", Age(i.Duration(d.now)), plainText(i.FixSummary)))
+		d.line(d.p.Sprintf("After %s it was over, fixed by: %s.", Age(i.Duration(d.now)), d.sentence(i.FixSummary)))
 	default:
 		d.line(d.p.Sprintf("After %s it was over, without a fix from here.", Age(i.Duration(d.now))))
 	}
@@ -112,9 +124,9 @@ func (d *draft) summary() {
 func (d *draft) impact() {
 	d.heading(d.p.Sprintf("Impact"))
 	i := d.i
-	d.line("- " + d.p.Sprintf("Peak risk %.2f, severity %s.", i.PeakRisk, i.Severity))
+	d.line("- " + d.p.Sprintf("Peak risk %.2f, severity %s.", i.PeakRisk, d.word(string(i.Severity))))
 	if i.Budget != "" {
-		d.line("- " + d.p.Sprintf("Error budget: %s.", plainText(i.Budget)))
+		d.line("- " + d.p.Sprintf("Error budget: %s.", d.told(i.Budget)))
 	} else {
 		d.line("- " + d.p.Sprintf("Error budget: unknown, because no objective counts what it touched."))
 	}
@@ -123,7 +135,7 @@ func (d *draft) impact() {
 	}
 	var rows [][]string
 	for _, a := range i.Entities {
-		rows = append(rows, []string{plainText(a.Entity.Short()), plainText(a.Entity.Namespace), d.role(a.Role), plainText(a.Why), fmt.Sprintf("%.2f", a.RFinal)})
+		rows = append(rows, []string{plainText(a.Entity.Short()), plainText(a.Entity.Namespace), d.role(a.Role), d.told(a.Why), fmt.Sprintf("%.2f", a.RFinal)})
 	}
 	if len(rows) > 0 {
 		d.line("")
@@ -145,7 +157,7 @@ func (d *draft) timeline() {
 	d.heading(d.p.Sprintf("Timeline (UTC)"))
 	var rows [][]string
 	for _, t := range d.i.Timeline {
-		rows = append(rows, []string{d.when(t.At), plainText(t.Text), plainText(t.By)})
+		rows = append(rows, []string{d.when(t.At), d.told(t.Text), plainText(t.By)})
 	}
 	if len(rows) == 0 {
 		d.line(d.p.Sprintf("Nothing was written down."))
@@ -161,12 +173,12 @@ func (d *draft) cause() {
 		d.line(d.p.Sprintf("No root cause was found."))
 		return
 	}
-	d.line(d.p.Sprintf("%s: %s. Confidence %s, since %s.", plainText(c.Entity.String()), strings.TrimSuffix(plainText(c.Summary), "."), c.Confidence, d.when(c.Onset)))
+	d.line(d.p.Sprintf("%s: %s. Confidence %s, since %s.", plainText(c.Entity.String()), d.sentence(c.Summary), d.word(c.Confidence), d.when(c.Onset)))
 	if len(c.Evidence) > 0 {
 		d.line("\n" + d.p.Sprintf("Evidence:") + "\n")
 		var rows [][]string
 		for _, e := range c.Evidence {
-			rows = append(rows, []string{d.when(e.At), plainText(e.Entity.Short()), plainText(e.What), plainText(e.Text)})
+			rows = append(rows, []string{d.when(e.At), plainText(e.Entity.Short()), plainText(e.What), d.told(e.Text)})
 		}
 		d.table([]string{d.p.Sprintf("Time"), d.p.Sprintf("What"), d.p.Sprintf("Sign"), d.p.Sprintf("Reading")}, rows)
 	}
@@ -174,14 +186,14 @@ func (d *draft) cause() {
 		d.line("\n" + d.p.Sprintf("Candidates, with the terms of their scores:") + "\n")
 		var rows [][]string
 		for _, r := range c.Ranking {
-			rows = append(rows, []string{plainText(r.Entity.Short()), fmt.Sprintf("%.2f", r.Score), plainText(r.Why)})
+			rows = append(rows, []string{plainText(r.Entity.Short()), fmt.Sprintf("%.2f", r.Score), d.told(r.Why)})
 		}
 		d.table([]string{d.p.Sprintf("Candidate"), d.p.Sprintf("Score"), d.p.Sprintf("Terms")}, rows)
 	}
 	if len(c.RuledOut) > 0 {
 		d.line("\n" + d.p.Sprintf("Ruled out:") + "\n")
 		for _, r := range c.RuledOut {
-			d.line("- " + plainText(r))
+			d.line("- " + d.told(r))
 		}
 	}
 }
@@ -206,7 +218,7 @@ func (d *draft) trials() {
 		if !t.RanAt.IsZero() {
 			at = t.RanAt
 		}
-		rows = append(rows, []string{d.when(at), plainText(t.Title), plainText(t.By.Name), strings.Join(approved, ", "), d.helped(t.State), plainText(t.Result)})
+		rows = append(rows, []string{d.when(at), d.told(t.Title), plainText(t.By.Name), strings.Join(approved, ", "), d.helped(t.State), d.told(t.Result)})
 	}
 	d.table([]string{d.p.Sprintf("Time"), d.p.Sprintf("What"), d.p.Sprintf("Asked by"), d.p.Sprintf("Approved by"), d.p.Sprintf("Did it help?"), d.p.Sprintf("Outcome")}, rows)
 }
@@ -235,7 +247,7 @@ func (d *draft) suspects() {
 	}
 	var rows [][]string
 	for _, c := range d.i.Cause.Suspects {
-		rows = append(rows, []string{d.when(c.At), plainText(c.Entity.Short()), plainText(c.String()), d.before(c.At)})
+		rows = append(rows, []string{d.when(c.At), plainText(c.Entity.Short()), d.told(c.String()), d.before(c.At)})
 	}
 	d.table([]string{d.p.Sprintf("Time"), d.p.Sprintf("What"), d.p.Sprintf("Change"), d.p.Sprintf("Before the onset")}, rows)
 	d.line("\n" + d.p.Sprintf("A change before a fault is a suspect, not a proof."))
@@ -260,9 +272,9 @@ func (d *draft) questions() {
 	case c.Entity.IsZero():
 		ask(d.p.Sprintf("What was the root cause? None was found."))
 	case c.Confidence != "high" && len(c.Ranking) > 1:
-		ask(d.p.Sprintf("Was it really %s? The confidence is %s, and %s comes next with %.2f against %.2f.", plainText(c.Entity.Short()), c.Confidence, plainText(c.Ranking[1].Entity.Short()), c.Ranking[1].Score, c.Ranking[0].Score))
+		ask(d.p.Sprintf("Was it really %s? The confidence is %s, and %s comes next with %.2f against %.2f.", plainText(c.Entity.Short()), d.word(c.Confidence), plainText(c.Ranking[1].Entity.Short()), c.Ranking[1].Score, c.Ranking[0].Score))
 	case c.Confidence != "high":
-		ask(d.p.Sprintf("Was it really %s? The confidence is %s.", plainText(c.Entity.Short()), c.Confidence))
+		ask(d.p.Sprintf("Was it really %s? The confidence is %s.", plainText(c.Entity.Short()), d.word(c.Confidence)))
 	}
 	switch n := len(c.Suspects); {
 	case n == 0:
@@ -272,7 +284,7 @@ func (d *draft) questions() {
 	}
 	for _, t := range d.tried {
 		if t.State == command.Unverified || t.State == command.Failed {
-			ask(d.p.Sprintf("Why did it not help: %s?", plainText(t.Title)))
+			ask(d.p.Sprintf("Why did it not help: %s?", d.told(t.Title)))
 		}
 	}
 	if !i.ResolvedAt.IsZero() && i.Follow.Fixed.IsZero() {

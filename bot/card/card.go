@@ -132,7 +132,7 @@ func Result(r *tools.Result, now time.Time, lang string, choice func(tools.Optio
 		m.Blocks = append(m.Blocks, msg.Facts{Facts: facts})
 	}
 	for _, c := range r.Charts {
-		m.Blocks = append(m.Blocks, Chart(c))
+		m.Blocks = append(m.Blocks, Chart(c, lang))
 	}
 	var next []tools.Option
 	for i, t := range r.Tables {
@@ -227,10 +227,10 @@ func Say(m msg.Message, lang string) msg.Message {
 	return m.Map(func(s string) string { return phrase.Say(lang, s) })
 }
 
-// Chart is a course as a picture, with the same figures beside it. What cannot be drawn is still told.
-func Chart(c tools.Chart) msg.Image {
+// Chart is a course as a picture in a reader's language, with the same figures beside it. What cannot be drawn is still told.
+func Chart(c tools.Chart, lang string) msg.Image {
 	out := msg.Image{Name: c.Title, Alt: c.Alt, Spark: c.Spark}
-	if png, err := chart.Draw(c); err == nil {
+	if png, err := chart.Draw(c, lang); err == nil {
 		out.PNG = png
 	}
 	return out

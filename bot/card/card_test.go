@@ -1,6 +1,7 @@
 package card_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -13,13 +14,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bukahou/atlhyper/bot/card"
+	"github.com/bukahou/atlhyper/bot/chart"
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/bot/terminal"
 	"github.com/bukahou/atlhyper/engine/command"
 	"github.com/bukahou/atlhyper/engine/entity"
+	"github.com/bukahou/atlhyper/engine/history"
 	"github.com/bukahou/atlhyper/engine/incident"
 	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/tools"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -404,6 +408,23 @@ func TestSpan(t *testing.T) {
 	} {
 		if got := card.Span(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestAnAnswersPictureSpeaksTheReadersLanguage(t *testing.T) {
+	c := tools.Chart{Title: "checkout", Unit: "ratio", From: now.Add(-time.Hour), To: now, Step: time.Minute, Points: []history.Point{{At: now.Add(-time.Minute), Value: 0.3}}}
+	for _, lang := range phrase.Langs {
+		m, err := card.Result(&tools.Result{Headline: "checkout", Charts: []tools.Chart{c}}, now, lang, choice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := chart.Draw(c, lang)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := m.Blocks[0].(message.Image); !ok || !bytes.Equal(got.PNG, want) {
+			t.Errorf("%s: the picture is of another language", lang)
 		}
 	}
 }

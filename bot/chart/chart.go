@@ -1,7 +1,6 @@
 // Package chart draws a course as a PNG: one figure, its unit on the axis, the normal band shaded, the incident marked.
 // It is drawn at twice the 390 points of a phone's width, on an opaque dark ground that stands out on light and dark
-// themes alike. Words in it are English and of Latin letters, for which it has a font; what surfaces write beside it is in
-// the reader's language.
+// themes alike. Its words are in the reader's language; names stay what they are.
 package chart
 
 import (
@@ -14,16 +13,15 @@ import (
 	"strings"
 	"time"
 
-	xfont "golang.org/x/image/font"
+	"golang.org/x/text/message"
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 
 	"github.com/bukahou/atlhyper/tools"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // Size in points, and pixels for each.
@@ -46,16 +44,14 @@ var (
 	allowed  = color.NRGBA{0xe3, 0xb3, 0x41, 0xff}
 )
 
-// Draw gives the PNG of a chart. It fails for one without points.
-func Draw(c tools.Chart) ([]byte, error) {
-	if len(c.Points) == 0 || !c.To.After(c.From) {
-		return nil, errors.New("draw chart: it has no points")
-	}
-	p := plot.New()
+// paint makes the PNG of a chart.
+func paint(c tools.Chart, lang string) ([]byte, error) {
+	p, say := plot.New(), phrase.For(lang)
 	p.BackgroundColor = color.Transparent
-	factor, unit := inUnit(c)
+	factor, unit := inUnit(c, say)
 	x := func(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
-	axes(p, c, factor)
+	letters := lettering{phrase.Match(lang)}
+	axes(p, c, factor, letters, say)
 	low, high := p.Y.Min, p.Y.Max
 
 	clipped := func(v float64) float64 { return min(high, max(low, v*factor)) }
@@ -115,50 +111,40 @@ func Draw(c tools.Chart) ([]byte, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("draw chart: %w", err)
 	}
-	return render(p, c, unit)
+	return render(p, c, unit, letters, say)
 }
 
 // encoder is quick: drawing is most of an answer's time, and these pictures are small either way.
 var encoder = png.Encoder{CompressionLevel: png.BestSpeed}
 
 // render puts title, key and plot onto one ground.
-func render(p *plot.Plot, c tools.Chart, unit string) ([]byte, error) {
+func render(p *plot.Plot, c tools.Chart, unit string, letters lettering, say *message.Printer) ([]byte, error) {
 	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(72*scale), vgimg.UseBackgroundColor(ground))
 	dc := draw.New(canvas)
-	style := func(size vg.Length, bold bool, col color.Color) draw.TextStyle {
-		f := font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
-		if bold {
-			f.Weight = xfont.WeightBold
-		}
-		return draw.TextStyle{Color: col, Font: f, Handler: text.Plain{Fonts: font.DefaultCache}}
-	}
-	title, suffix := latin(c.Label), ""
-	if unit != "" {
-		suffix = ", " + unit
-	}
 	const margin = 10
-	name := style(14, true, ink)
-	for whole := []rune(title); len(whole) > 1 && name.Width(title+suffix) > width-2*margin; {
-		whole = whole[:len(whole)-1]
-		title = string(whole) + "…"
+	suffix := ""
+	if unit != "" {
+		suffix = say.Sprintf(", %s", unit)
 	}
+	name := letters.style(14, true)
+	title := letters.elide(c.Title, name, width-2*margin-name.Width(suffix))
 	dc.FillText(name, vg.Point{X: margin, Y: height - 20}, title+suffix)
 	at := vg.Length(margin)
 	key := func(col color.Color, words string) {
-		s := style(11, false, ink)
+		s := letters.style(11, false)
 		dc.FillPolygon(col, []vg.Point{{X: at, Y: height - 38}, {X: at + 9, Y: height - 38}, {X: at + 9, Y: height - 29}, {X: at, Y: height - 29}})
 		dc.FillText(s, vg.Point{X: at + 13, Y: height - 38}, words)
 		at += 13 + s.Width(words) + 12
 	}
-	key(course, "measured")
+	key(course, say.Sprintf("measured"))
 	if c.High > 0 {
-		key(normalIn, "normal")
+		key(normalIn, say.Sprintf("normal"))
 	}
 	if !c.Begun.IsZero() {
-		key(trouble, "incident from "+c.Begun.UTC().Format("15:04"))
+		key(trouble, say.Sprintf("incident from %s", c.Begun.UTC().Format("15:04")))
 	}
 	if c.Limit > 0 {
-		key(allowed, "allowed")
+		key(allowed, say.Sprintf("allowed"))
 	}
 	p.Draw(draw.Crop(dc, 6, -margin, 4, -head))
 	var out bytes.Buffer
@@ -168,18 +154,8 @@ func render(p *plot.Plot, c tools.Chart, unit string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// latin drops what the font has no letters for.
-func latin(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > 0x24f {
-			return -1
-		}
-		return r
-	}, s)
-}
-
 // axes sets ranges, ticks and colours.
-func axes(p *plot.Plot, c tools.Chart, factor float64) {
+func axes(p *plot.Plot, c tools.Chart, factor float64, letters lettering, say *message.Printer) {
 	p.X.Min, p.X.Max = float64(c.From.Unix()), float64(c.To.Unix())
 	least, most := math.Inf(1), math.Inf(-1)
 	for _, pt := range c.Points {
@@ -205,18 +181,18 @@ func axes(p *plot.Plot, c tools.Chart, factor float64) {
 	}
 	p.Y.Min, p.Y.Max = low*factor, top*factor
 	p.Y.Tick.Marker = ticks{factor}
-	p.X.Tick.Marker = clock{c.To.Sub(c.From)}
+	p.X.Tick.Marker = clock{c.To.Sub(c.From), say.Sprintf("2 Jan")}
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Color, a.LineStyle.Color, a.Tick.Color, a.Tick.LineStyle.Color = faint, faint, faint, faint
-		a.Tick.Label.Color = ink
-		a.Tick.Label.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: 12}
+		words := letters.style(12, false)
+		a.Tick.Label.Color, a.Tick.Label.Font, a.Tick.Label.Handler = words.Color, words.Font, words.Handler
 		a.Tick.Length = 3
 		a.Padding = 2
 	}
 }
 
 // inUnit gives what a chart's values are multiplied by, and the unit that they are in then.
-func inUnit(c tools.Chart) (factor float64, unit string) {
+func inUnit(c tools.Chart, say *message.Printer) (factor float64, unit string) {
 	most := 0.0
 	for _, pt := range c.Points {
 		most = max(most, math.Abs(pt.Value))
@@ -230,7 +206,7 @@ func inUnit(c tools.Chart) (factor float64, unit string) {
 		}
 		return 1, "s"
 	case "1/s":
-		return 1, "per second"
+		return 1, say.Sprintf("per second")
 	case "Cel":
 		return 1, "°C"
 	case "By", "By/s":
@@ -285,13 +261,16 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 	return out
 }
 
-// clock are round times of day in UTC; of more than two days, dates.
-type clock struct{ span time.Duration }
+// clock are round times of day in UTC; of more than two days, dates as a language writes them.
+type clock struct {
+	span time.Duration
+	date string // their layout
+}
 
 // Ticks implements plot.Ticker.
 func (c clock) Ticks(low, high float64) []plot.Tick {
 	const most = 5
-	step, format := 24*time.Hour, "2 Jan"
+	step, format := 24*time.Hour, c.date
 	for _, s := range []time.Duration{5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour} {
 		if s*most >= c.span {
 			step, format = s, "15:04"

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/message"
+
 	"github.com/bukahou/atlhyper/engine/figure"
 	"github.com/bukahou/atlhyper/tools"
 )
@@ -20,7 +22,8 @@ type plot struct {
 	Limit             *rule
 	Begun, Ended      *rule
 	Ticks             []rule
-	From, Middle, To  string
+	From, Middle, To  time.Time
+	Days              bool // dates stand at its foot, not times
 	Width, Height     int
 	Left, Right, Base int
 }
@@ -71,10 +74,7 @@ func plotOf(c tools.Chart) (plot, bool) {
 	px := func(v float64) string { return fmt.Sprintf("%.1f", v) }
 	out := plot{
 		Title: c.Title, Alt: c.Alt, Width: plotW, Height: plotH, Left: plotLeft, Right: plotW - plotRight, Base: plotTop + plotInnerH,
-		From: c.From.UTC().Format("15:04"), Middle: c.From.Add(span / 2).UTC().Format("15:04"), To: c.To.UTC().Format("15:04"),
-	}
-	if span > 36*time.Hour {
-		out.From, out.Middle, out.To = c.From.UTC().Format("02 Jan"), c.From.Add(span/2).UTC().Format("02 Jan"), c.To.UTC().Format("02 Jan")
+		From: c.From, Middle: c.From.Add(span / 2), To: c.To, Days: span > 36*time.Hour,
 	}
 	var line []string
 	end := func() {
@@ -116,6 +116,17 @@ func plotOf(c tools.Chart) (plot, bool) {
 		out.Ticks = append(out.Ticks, rule{px(y(v)), axis(c.Unit, v)})
 	}
 	return out, true
+}
+
+// footOf gives how a language writes what stands at a plot's foot: times of day, or dates.
+func footOf(p *message.Printer) func(t time.Time, days bool) string {
+	date := p.Sprintf("2 Jan")
+	return func(t time.Time, days bool) string {
+		if days {
+			return t.UTC().Format(date)
+		}
+		return t.UTC().Format("15:04")
+	}
 }
 
 // nice rounds up to a number that people read easily.

@@ -96,6 +96,35 @@ func TestWhateverIsMeasuredIsDrawnWithinItsFrame(t *testing.T) {
 	})
 }
 
+func TestAPlotsFootSpeaksTheVisitorsLanguage(t *testing.T) {
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := time.Date(2026, 3, 3, 2, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		lang string
+		span time.Duration
+		want []string
+	}{
+		{"en", 7 * 24 * time.Hour, []string{">24 Feb<", ">3 Mar UTC<"}},
+		{"zh", 7 * 24 * time.Hour, []string{">2月24日<", ">3月3日 UTC<"}},
+		{"ja", 7 * 24 * time.Hour, []string{">2月24日<", ">3月3日 UTC<"}},
+		{"ja", time.Hour, []string{">01:00<", ">01:30<", ">02:00 UTC<"}},
+	} {
+		p, ok := plotOf(tools.Chart{From: to.Add(-c.span), To: to, Step: time.Minute, Points: []history.Point{{At: to, Value: 1}}})
+		var out strings.Builder
+		if err := all[c.lang]["entity"].ExecuteTemplate(&out, "plot", p); err != nil || !ok {
+			t.Fatal(err, ok)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %s in\n%s", c.lang, want, out.String())
+			}
+		}
+	}
+}
+
 func TestAGapIsNoLine(t *testing.T) {
 	from := time.Date(2026, 3, 3, 2, 0, 0, 0, time.UTC)
 	c := tools.Chart{Unit: "ratio", From: from, To: from.Add(time.Hour), Step: time.Minute, Limit: 0.01}
@@ -106,7 +135,7 @@ func TestAGapIsNoLine(t *testing.T) {
 	if !ok || len(p.Lines) != 2 || len(p.Dots) != 1 || p.Limit == nil {
 		t.Errorf("%+v", p)
 	}
-	if p.Ticks[2].Text != "20 %" || p.From != "02:00" || p.To != "03:00" {
+	if p.Ticks[2].Text != "20 %" || !p.From.Equal(c.From) || !p.To.Equal(c.To) || p.Days {
 		t.Errorf("axes: %+v, %s to %s", p.Ticks, p.From, p.To)
 	}
 }

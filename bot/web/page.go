@@ -77,6 +77,7 @@ var parsed = sync.OnceValues(func() (map[string]map[string]*template.Template, e
 			"figure":  func(x float64) string { return fmt.Sprintf("%.2f", x) },
 			"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05") },
 			"stamp":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") },
+			"foot":    footOf(phrase.For(lang)),
 			"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		}
 		base, err := template.New("base.html").Funcs(funcs).ParseFS(templates, "templates/base.html", "templates/parts.html")
