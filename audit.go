@@ -33,8 +33,7 @@ func (c *auditVerify) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 		// The head, kept elsewhere, proves later that nothing was cut off at the end.
-		_, err = fmt.Fprintf(env.stdout, "whole: %d entries, head %s\n", log.Head().Seq, log.Head().Hash)
-		return err
+		return env.say("whole: %d entries, head %s", log.Head().Seq, log.Head().Hash)
 	})
 }
 

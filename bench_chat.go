@@ -242,8 +242,8 @@ var crowdAsks = []string{
 // crowd lets everybody ask at the same moment, each in a thread of their own.
 func (c *benchChatCmd) crowd(ctx context.Context, env *environment, figures map[string]float64) error {
 	quiet := *env
-	quiet.stdout = io.Discard
-	w, err := newWorld(ctx, &demoCmd{Lang: "en", Seed: 134}, &quiet, func(_ *coreConfig, t *terminal.Config) {
+	quiet.stdout, quiet.lang = io.Discard, "en"
+	w, err := newWorld(ctx, &demoCmd{Seed: 134}, &quiet, func(_ *coreConfig, t *terminal.Config) {
 		t.In, t.Greeting, t.Plain = blocked{ctx}, "", true
 	})
 	if err != nil {

@@ -46,14 +46,16 @@ func (c *benchLatencyCmd) measure(ctx context.Context, env *environment, l *lab.
 	}
 	defer remove()
 	up := &upCmd{
-		kubeFlags: kubeFlags{Kubeconfig: l.Kubeconfig()}, dataDir: dataDir{DataDir: dir}, Headless: true, ClusterID: "lab", Lang: "en",
+		kubeFlags: kubeFlags{Kubeconfig: l.Kubeconfig()}, dataDir: dataDir{DataDir: dir}, Headless: true, ClusterID: "lab",
 		policyFlags: policyFlags{Admins: []string{"slack:" + benchUser}, ProtectedNamespaces: []string{"kube-system"}, TimeScale: 1},
 		chatFlags:   chatFlags{SlackBotToken: slackfake.BotToken, SlackAppToken: slackfake.AppToken, SlackAPIURL: slack.URL(), SlackChannel: benchChannel},
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return up.Run(ctx, env) })
+	english := *env // its cards are read
+	english.lang = "en"
+	group.Go(func() error { return up.Run(ctx, &english) })
 	figures := map[string]float64{}
 	group.Go(func() error {
 		defer stop()

@@ -90,7 +90,7 @@ func check(ctx context.Context, path string) (version int64, err error) {
 // is kept beside it; kept is its name, "" when there was none.
 func Restore(ctx context.Context, from, to string, now time.Time) (kept string, err error) {
 	if _, err := check(ctx, from); err != nil {
-		return "", &Error{Op: "restore", Err: err, Remedy: from + " was left alone, and so was the database: name a file that atlhyper backup wrote"}
+		return "", &Error{Op: "restore", Err: err, Remedy: fmt.Sprintf("%s was left alone, and so was the database: name a file that atlhyper backup wrote", from)}
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return "", fmt.Errorf("restore: %w", err)

@@ -72,7 +72,7 @@ func TestWhatWasSaidIsRememberedAndNotForEver(t *testing.T) {
 	for n := range 3 * sayKept {
 		Say("zh", strings.Repeat("x", n%97+1)+" is failing "+time.Duration(n).String())
 	}
-	zh := tongues()["zh"]
+	zh := tongueOf("zh")
 	zh.mu.Lock()
 	defer zh.mu.Unlock()
 	if len(zh.kept) == 0 || len(zh.kept) > sayKept {
@@ -95,7 +95,7 @@ func FuzzSay(f *testing.F) {
 }
 
 func BenchmarkSayAnew(b *testing.B) {
-	t := tongues()["zh"]
+	t := tongueOf("zh")
 	for b.Loop() {
 		s := saying{tongue: t, steps: saySteps}
 		s.mixed("deploy/payments: error rate 12 % (normal 0.2 %); image shop/pay:v1 → shop/pay:v2 (revision 18), 34 s before")
