@@ -317,7 +317,7 @@ func TestADoctorSpeaksTheLanguageOfTheTerminal(t *testing.T) {
 	ill.slack.AddChannel(slackfake.Channel{ID: "C0FAR", Outside: true})
 	ill.flags["slack-channel"] = "C0FAR"
 	ill.flags["discord-guild-id"], ill.flags["discord-channel"] = "405", "404"
-	ill.routes("mail: {server: " + nobody + ", from: a@example.com}\nroutes:\n- severity: terrible\n  to: [nobody]\n- to: []\n")
+	ill.routes("mail: {server: " + nobody + ", from: a@example.com}\nroutes:\n- severity: terrible\n  to: [nobody]\n- to: []\nrote: x\nschedules:\n- {name: morning, send: digest, at: 0 9, to: [chat]}\n")
 	ill.flags["gemini-model"] = "gemini-0"
 	ill.flags["engine"], ill.flags["token"] = "http://"+nobody, "atl_x"
 	ill.flags["clickhouse-url"], ill.flags["prometheus-url"] = "http://reader:hunter2@"+nobody+"/otel", "http://"+nobody

@@ -16,10 +16,9 @@ import (
 // The help is laid out here and not by kong, which knows English headings only and takes a Chinese character for as wide as
 // a Latin one.
 const (
-	helpNarrow  = 80  // columns where there is no screen
-	helpWidest  = 100 // longer lines are hard to read
-	helpLongest = 30  // a longer name has a line of its own
-	helpGap     = 4
+	helpNarrow = 80  // columns where there is no screen
+	helpWidest = 100 // longer lines are hard to read
+	helpGap    = 4   // spaces between a name and what it means
 )
 
 // helper writes the help of one command.
@@ -128,9 +127,9 @@ func (h *helper) table(title string, rows [][2]string) {
 		return
 	}
 	h.text.WriteString("\n" + h.say(title) + "\n")
-	wide := 0
+	wide, longest := 0, h.width*3/8 // a longer name has a line of its own
 	for _, r := range rows {
-		if n := len(r[0]); n <= helpLongest {
+		if n := len(r[0]); n <= longest {
 			wide = max(wide, n)
 		}
 	}
