@@ -39,11 +39,11 @@ func (c *benchChatCmd) Run(ctx context.Context, env *environment) error {
 		return errors.New("--alerts, --people and --within must be positive")
 	}
 	figures := map[string]float64{}
-	fmt.Fprintf(env.stderr, "%d pods crash within %s…\n", c.Alerts, c.Within)
+	env.note("%d pods crash within %s…", c.Alerts, c.Within)
 	if err := c.storm(ctx, env, figures); err != nil {
 		return fmt.Errorf("storm: %w", err)
 	}
-	fmt.Fprintf(env.stderr, "%d people ask at once…\n", c.People)
+	env.note("%d people ask at once…", c.People)
 	if err := c.crowd(ctx, env, figures); err != nil {
 		return fmt.Errorf("crowd: %w", err)
 	}
