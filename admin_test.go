@@ -18,7 +18,7 @@ import (
 func TestTheAdminPortTellsHowTheEngineIs(t *testing.T) {
 	stdin, typed := io.Pipe() // nobody types, and nobody leaves
 	defer typed.Close()
-	w, err := newWorld(t.Context(), &demoCmd{Lang: "en", Seed: 1}, &environment{stdin: stdin, stdout: &output{}, stderr: &output{}, log: slog.New(slog.DiscardHandler)}, nil)
+	w, err := newWorld(t.Context(), &demoCmd{Seed: 1}, &environment{stdin: stdin, stdout: &output{}, stderr: &output{}, log: slog.New(slog.DiscardHandler)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

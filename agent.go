@@ -54,7 +54,7 @@ func (c *agentCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(env.stderr, "agent of %s: reporting to %s\n", c.ClusterID, c.EngineURL)
+	env.note("agent of %s: reporting to %s", c.ClusterID, c.EngineURL)
 	group, ctx := errgroup.WithContext(ctx)
 	if monitor != nil {
 		group.Go(func() error {

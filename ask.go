@@ -20,6 +20,7 @@ import (
 	"github.com/bukahou/atlhyper/bot/terminal"
 	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/tools"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // askCmd is one question for scripts.
@@ -31,14 +32,21 @@ type askCmd struct {
 	Question string        `arg:"" help:"The question, in plain words or as a command."`
 	Cluster  string        `help:"Cluster that the question is about; all when empty." env:"ATLHYPER_CLUSTER_ID"`
 	JSON     bool          `name:"json" help:"Print the answer, the facts, the root cause and the tools called as JSON."`
-	Lang     string        `help:"en, zh or ja." env:"ATLHYPER_LANG" default:"" enum:",en,zh,ja"`
 	Timeout  time.Duration `help:"How long it may take." default:"60s"`
 }
 
 func (c *askCmd) Run(ctx context.Context, env *environment) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	asked, err := c.ask(ctx, env)
+	lang := env.asked
+	if lang == "" {
+		client := env.lang
+		if c.JSON {
+			client = "en" // scripts read it, whatever the terminal speaks
+		}
+		lang = bot.AnswerLang(c.Question, client)
+	}
+	asked, err := c.ask(ctx, env, lang)
 	var problem *tools.Problem
 	switch {
 	case errors.As(err, &problem):
@@ -53,7 +61,7 @@ func (c *askCmd) Run(ctx context.Context, env *environment) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(asked)
 	}
-	return show(env, asked, cmp.Or(c.Lang, "en"))
+	return show(env, asked, lang)
 }
 
 // show prints an answer as the terminal would.
@@ -70,7 +78,7 @@ func show(env *environment, asked *bot.Asked, lang string) error {
 			m.Title = asked.Answer
 		}
 		if asked.Degraded != "" && i == 0 {
-			m.Footer = "Answering without the model: " + asked.Degraded
+			m.Footer = phrase.For(lang).Sprintf("Answering without the model: %s", phrase.Say(lang, asked.Degraded))
 		}
 		if _, err := fmt.Fprint(env.stdout, r.Render(m)); err != nil {
 			return err
@@ -88,13 +96,13 @@ func show(env *environment, asked *bot.Asked, lang string) error {
 	return nil
 }
 
-func (c *askCmd) ask(ctx context.Context, env *environment) (*bot.Asked, error) {
+func (c *askCmd) ask(ctx context.Context, env *environment, lang string) (*bot.Asked, error) {
 	if c.EngineURL != "" {
 		client, err := c.client()
 		if err != nil {
 			return nil, err
 		}
-		res, err := client.Ask(ctx, connect.NewRequest(&gateway.AskRequest{Question: c.Question, Cluster: c.Cluster, Lang: c.Lang}))
+		res, err := client.Ask(ctx, connect.NewRequest(&gateway.AskRequest{Question: c.Question, Cluster: c.Cluster, Lang: lang}))
 		if err != nil {
 			return nil, c.explain(err)
 		}
@@ -105,11 +113,11 @@ func (c *askCmd) ask(ctx context.Context, env *environment) (*bot.Asked, error) 
 	if err != nil {
 		return nil, err
 	}
-	return c.alone(ctx, env, k)
+	return c.alone(ctx, env, k, lang)
 }
 
 // alone opens the cluster, reads it once, answers and leaves: no engine need run.
-func (c *askCmd) alone(ctx context.Context, env *environment, k *kubeClients) (*bot.Asked, error) {
+func (c *askCmd) alone(ctx context.Context, env *environment, k *kubeClients, lang string) (*bot.Asked, error) {
 	k.name = cmp.Or(c.Cluster, k.name)
 	dir, remove, err := tempDir()
 	if err != nil {
@@ -118,7 +126,7 @@ func (c *askCmd) alone(ctx context.Context, env *environment, k *kubeClients) (*
 	defer remove()
 	core, err := newCore(ctx, coreConfig{
 		policyFlags: c.policyFlags, chatFlags: c.modelOnly(),
-		database: ":memory:", lang: cmp.Or(c.Lang, "en"), log: env.log,
+		database: ":memory:", lang: lang, log: env.log,
 	})
 	if err != nil {
 		return nil, err
@@ -153,7 +161,7 @@ func (c *askCmd) alone(ctx context.Context, env *environment, k *kubeClients) (*
 		}
 		var err error
 		asked, err = core.bot.Ask(inner, c.Question, tools.Caller{
-			Person: people.Person{ID: "terminal:local", Name: localUser(), Local: true}, Lang: c.Lang,
+			Person: people.Person{ID: "terminal:local", Name: localUser(), Local: true}, Lang: lang,
 		}, nil)
 		return err
 	})

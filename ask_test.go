@@ -217,6 +217,9 @@ func TestEachCommandHelpsAndCompletes(t *testing.T) {
 				t.Errorf("completion %s does not know %q", shell, word)
 			}
 		}
+		if translated, _ := call(t, nil, "completion", shell, "--lang", "ja"); shell == "fish" && !strings.Contains(translated.stdout, "稼働中のエンジンとこの端末で対話します。") {
+			t.Errorf("fish is not told in Japanese what a command does: %s", tail(translated.stdout, 500))
+		}
 		if path, err := exec.LookPath(shell); err == nil {
 			check := exec.CommandContext(t.Context(), path, "-n")
 			check.Stdin = strings.NewReader(out.stdout)

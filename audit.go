@@ -32,9 +32,11 @@ func (c *auditVerify) Run(ctx context.Context, env *environment) error {
 		if err := log.Verify(ctx); err != nil {
 			return err
 		}
+		if log.Head().Seq == 0 {
+			return env.say("whole: no entry yet")
+		}
 		// The head, kept elsewhere, proves later that nothing was cut off at the end.
-		_, err = fmt.Fprintf(env.stdout, "whole: %d entries, head %s\n", log.Head().Seq, log.Head().Hash)
-		return err
+		return env.say("whole: %d entries, head %s", log.Head().Seq, log.Head().Hash)
 	})
 }
 

@@ -29,8 +29,7 @@ func (c *backupCmd) Run(ctx context.Context, env *environment) error {
 	if err := storage.Backup(ctx, databaseIn(dir), c.File); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(env.stdout, "The database is copied to %s.\n", c.File)
-	return err
+	return env.say("The database is copied to %s.", c.File)
 }
 
 // stream writes a copy to out. It is whole on the disk first, so that out gets all of it or nothing.
@@ -71,9 +70,7 @@ func (c *restoreCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if kept != "" {
-		_, err = fmt.Fprintf(env.stdout, "Restored. The database before it is kept as %s.\n", kept)
-	} else {
-		_, err = fmt.Fprintln(env.stdout, "Restored.")
+		return env.say("Restored. The database before it is kept as %s.", kept)
 	}
-	return err
+	return env.say("Restored.")
 }

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
+	os.Setenv("LC_ALL", "C") // tests read English, whatever the terminal in which they run
 	os.Exit(shared.Run(m))
 }
 

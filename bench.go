@@ -41,7 +41,7 @@ func (f benchFlags) onLab(ctx context.Context, env *environment, measure func(*l
 		defer remove()
 		dir = temp
 	}
-	fmt.Fprintln(env.stderr, "starting the lab (the first time builds it, which takes minutes)…")
+	env.note("starting the lab (the first time builds it, which takes minutes)…")
 	l, err := lab.Start(ctx, lab.Config{Dir: dir, Log: env.log})
 	if err != nil {
 		return err

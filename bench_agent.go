@@ -28,7 +28,7 @@ type benchAgentCmd struct {
 
 func (c *benchAgentCmd) Run(ctx context.Context, env *environment) error {
 	return c.onLab(ctx, env, func(l *lab.Lab) (map[string]float64, error) {
-		fmt.Fprintf(env.stderr, "starting %d pods…\n", c.Pods)
+		env.note("starting %d pods…", c.Pods)
 		if err := l.RunPods(ctx, "bench", c.Pods); err != nil {
 			return nil, err
 		}
@@ -97,7 +97,7 @@ func (c *benchAgentCmd) watch(ctx context.Context, env *environment, core *core,
 		}
 	}
 	snapshot := wire.read.Load()
-	fmt.Fprintf(env.stderr, "everything is reported; settling for 30 s, then measuring for %s…\n", c.For)
+	env.note("everything is reported; settling for 30 s, then measuring for %s…", c.For)
 	if !sleep(ctx, 30*time.Second) {
 		return ctx.Err()
 	}

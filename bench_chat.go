@@ -39,11 +39,11 @@ func (c *benchChatCmd) Run(ctx context.Context, env *environment) error {
 		return errors.New("--alerts, --people and --within must be positive")
 	}
 	figures := map[string]float64{}
-	fmt.Fprintf(env.stderr, "%d pods crash within %s…\n", c.Alerts, c.Within)
+	env.note("%d pods crash within %s…", c.Alerts, c.Within)
 	if err := c.storm(ctx, env, figures); err != nil {
 		return fmt.Errorf("storm: %w", err)
 	}
-	fmt.Fprintf(env.stderr, "%d people ask at once…\n", c.People)
+	env.note("%d people ask at once…", c.People)
 	if err := c.crowd(ctx, env, figures); err != nil {
 		return fmt.Errorf("crowd: %w", err)
 	}
@@ -242,8 +242,8 @@ var crowdAsks = []string{
 // crowd lets everybody ask at the same moment, each in a thread of their own.
 func (c *benchChatCmd) crowd(ctx context.Context, env *environment, figures map[string]float64) error {
 	quiet := *env
-	quiet.stdout = io.Discard
-	w, err := newWorld(ctx, &demoCmd{Lang: "en", Seed: 134}, &quiet, func(_ *coreConfig, t *terminal.Config) {
+	quiet.stdout, quiet.lang = io.Discard, "en"
+	w, err := newWorld(ctx, &demoCmd{Seed: 134}, &quiet, func(_ *coreConfig, t *terminal.Config) {
 		t.In, t.Greeting, t.Plain = blocked{ctx}, "", true
 	})
 	if err != nil {

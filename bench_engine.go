@@ -20,7 +20,7 @@ func (c *benchEngineCmd) Run(ctx context.Context, env *environment) error {
 	figures := map[string]float64{}
 	var first bench.Figures
 	for n, size := range c.Sizes {
-		fmt.Fprintf(env.stderr, "measuring %d pods…\n", size*5000)
+		env.note("measuring %d pods…", size*5000)
 		f, err := bench.Run(ctx, bench.Config{Open: evalConfig(engine.Default).Open, Seed: c.Seed}, size)
 		if err != nil {
 			return fmt.Errorf("size %d: %w", size, err)

@@ -46,14 +46,16 @@ func (c *benchLatencyCmd) measure(ctx context.Context, env *environment, l *lab.
 	}
 	defer remove()
 	up := &upCmd{
-		kubeFlags: kubeFlags{Kubeconfig: l.Kubeconfig()}, dataDir: dataDir{DataDir: dir}, Headless: true, ClusterID: "lab", Lang: "en",
+		kubeFlags: kubeFlags{Kubeconfig: l.Kubeconfig()}, dataDir: dataDir{DataDir: dir}, Headless: true, ClusterID: "lab",
 		policyFlags: policyFlags{Admins: []string{"slack:" + benchUser}, ProtectedNamespaces: []string{"kube-system"}, TimeScale: 1},
 		chatFlags:   chatFlags{SlackBotToken: slackfake.BotToken, SlackAppToken: slackfake.AppToken, SlackAPIURL: slack.URL(), SlackChannel: benchChannel},
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return up.Run(ctx, env) })
+	english := *env // its cards are read
+	english.lang = "en"
+	group.Go(func() error { return up.Run(ctx, &english) })
 	figures := map[string]float64{}
 	group.Go(func() error {
 		defer stop()
@@ -107,7 +109,7 @@ func (c *benchLatencyCmd) told(ctx context.Context, env *environment, l *lab.Lab
 			return nil, fmt.Errorf("the fault in %s was not told within %s: %w", namespace, latencyLimit, err)
 		}
 		out = append(out, time.Since(begun))
-		fmt.Fprintf(env.stderr, "told %d of %d: %s\n", i+1, c.Samples, out[i].Round(time.Millisecond))
+		env.note("told %d of %d: %s", i+1, c.Samples, out[i].Round(time.Millisecond))
 	}
 	return out, nil
 }
@@ -118,12 +120,12 @@ func breakPod(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod)
 	pods := client.CoreV1().Pods(pod.Namespace)
 	changes, err := pods.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + pod.Name})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("watch %s: %w", pod.Name, err)
+		return time.Time{}, fmt.Errorf("watch pod %s: %w", pod.Name, err)
 	}
 	defer changes.Stop()
 	crash := []byte(`{"metadata":{"annotations":{"lab.atlhyper.io/fault":"crash-loop"}}}`)
 	if _, err := pods.Patch(ctx, pod.Name, types.MergePatchType, crash, metav1.PatchOptions{}); err != nil {
-		return time.Time{}, fmt.Errorf("break %s: %w", pod.Name, err)
+		return time.Time{}, fmt.Errorf("break pod %s: %w", pod.Name, err)
 	}
 	for e := range changes.ResultChan() {
 		p, ok := e.Object.(*corev1.Pod)
@@ -136,7 +138,7 @@ func breakPod(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod)
 			}
 		}
 	}
-	return time.Time{}, fmt.Errorf("break %s: the watch ended", pod.Name)
+	return time.Time{}, fmt.Errorf("break pod %s: the watch ended", pod.Name)
 }
 
 // done proposes to scale a Deployment and times the way from the click on its button to the change in the API server.
@@ -174,7 +176,7 @@ func (c *benchLatencyCmd) done(ctx context.Context, env *environment, l *lab.Lab
 			}
 		}
 		changes.Stop()
-		fmt.Fprintf(env.stderr, "done %d of %d: %s\n", i+1, c.Samples, out[len(out)-1].Round(time.Millisecond))
+		env.note("done %d of %d: %s", i+1, c.Samples, out[len(out)-1].Round(time.Millisecond))
 		wait, cancel := context.WithTimeout(ctx, latencyLimit)
 		err = slack.Wait(wait, func() bool {
 			m, ok := slack.Message(card.Channel, card.TS)

@@ -56,7 +56,7 @@ func (c *benchTelemetryCmd) Run(ctx context.Context, env *environment) error {
 		defer remove()
 		dir = temp
 	}
-	fmt.Fprintln(env.stderr, "starting ClickHouse's engine (the first time fetches it)…")
+	env.note("starting ClickHouse's engine (the first time fetches it)…")
 	engine, err := lab.Start(ctx, filepath.Join(dir, "clickhouse"))
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (c *benchTelemetryCmd) Run(ctx context.Context, env *environment) error {
 	now := time.Now().Truncate(time.Second)
 	rows, err := engine.Load(ctx, now, lab.Scale{Nodes: c.Nodes, Services: c.Services, Edges: c.Edges, Span: c.Span, Every: 15 * time.Second}, func(done, of int) {
 		if done%20 == 0 {
-			fmt.Fprintf(env.stderr, "%d of %d scrapes written\n", done, of)
+			env.note("%d of %d scrapes written", done, of)
 		}
 	})
 	if err != nil {
@@ -79,7 +79,7 @@ func (c *benchTelemetryCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	figures["rows_stored"] = float64(rows)
-	fmt.Fprintf(env.stderr, "asking the naive way of one entity in %d…\n", c.Naive)
+	env.note("asking the naive way of one entity in %d…", c.Naive)
 	if figures["naive_tick_ms"], err = c.naive(ctx, engine, now); err != nil {
 		return err
 	}

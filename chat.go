@@ -43,7 +43,6 @@ func (c clientFlags) explain(err error) error {
 // chatCmd is the terminal chat against a running engine.
 type chatCmd struct {
 	clientFlags
-	Lang string `help:"en, zh or ja." env:"ATLHYPER_LANG" default:"en" enum:"en,zh,ja"`
 }
 
 func (c *chatCmd) Run(ctx context.Context, env *environment) error {
@@ -59,7 +58,7 @@ func (c *chatCmd) Run(ctx context.Context, env *environment) error {
 		host = "unknown"
 	}
 	return left(c.explainEnd(gateway.Chat(ctx, gateway.ChatConfig{
-		Client: client, In: env.stdin, Out: env.stdout, Lang: c.Lang, Conversation: localUser() + "@" + host, Logger: env.log,
+		Client: client, In: env.stdin, Out: env.stdout, Lang: env.lang, Conversation: localUser() + "@" + host, Logger: env.log,
 	})))
 }
 

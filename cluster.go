@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bukahou/atlhyper/storage"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // clusterCmd makes and revokes the tokens with which agents join. It works on the engine's database, and a running
@@ -41,13 +42,13 @@ func (d dataDir) database(ctx context.Context, env *environment, use func(*stora
 	return use(db)
 }
 
-const howToStart = "Start its agent with:\n  atlhyper agent --cluster-id %s --engine https://ENGINE:8081 --token %s\n"
+const howToStart = "Start its agent with:\n  atlhyper agent --cluster-id %s --engine https://ENGINE:8081 --token %s"
 
 func (c *clusterAdd) Run(ctx context.Context, env *environment) error {
 	return c.database(ctx, env, func(db *storage.DB) error {
 		token, err := db.AddCluster(ctx, c.Name)
 		if err == nil {
-			_, err = fmt.Fprintf(env.stdout, howToStart, c.Name, token)
+			err = env.say(howToStart, c.Name, token)
 		}
 		return err
 	})
@@ -57,7 +58,7 @@ func (c *clusterRotate) Run(ctx context.Context, env *environment) error {
 	return c.database(ctx, env, func(db *storage.DB) error {
 		token, err := db.RotateCluster(ctx, c.Name)
 		if err == nil {
-			_, err = fmt.Fprintf(env.stdout, howToStart, c.Name, token)
+			err = env.say(howToStart, c.Name, token)
 		}
 		return err
 	})
@@ -68,8 +69,7 @@ func (c *clusterRemove) Run(ctx context.Context, env *environment) error {
 		if err := db.RemoveCluster(ctx, c.Name); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(env.stdout, "The token of %s is revoked.\n", c.Name)
-		return err
+		return env.say("The token of %s is revoked.", c.Name)
 	})
 }
 
@@ -80,7 +80,7 @@ func (c *clusterList) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 		for _, c := range all {
-			if _, err := fmt.Fprintf(env.stdout, "%s\ttoken of %s\n", c.Name, c.Rotated.Format(time.DateTime)); err != nil {
+			if _, err := fmt.Fprintf(env.stdout, "%s\t%s\n", c.Name, phrase.Line(env.lang, fmt.Sprintf("token of %s", c.Rotated.Format(time.DateTime)))); err != nil {
 				return err
 			}
 		}

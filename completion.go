@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // completionCmd prints a script that completes commands and flags. It is generated from the same model as the help, so
@@ -18,9 +20,9 @@ func (c *completionCmd) Run(env *environment) error {
 	case "fish":
 		var b strings.Builder
 		for _, n := range env.kong.Model.Leaves(true) {
-			fmt.Fprintf(&b, "complete -c atlhyper -n __fish_use_subcommand -f -a %s -d %q\n", first(n), n.Help)
+			fmt.Fprintf(&b, "complete -c atlhyper -n __fish_use_subcommand -f -a %s -d %q\n", first(n), phrase.Line(env.lang, n.Help))
 			for _, f := range flagsOf(n) {
-				fmt.Fprintf(&b, "complete -c atlhyper -n '__fish_seen_subcommand_from %s' -l %s -d %q\n", first(n), f.Name, f.Help)
+				fmt.Fprintf(&b, "complete -c atlhyper -n '__fish_seen_subcommand_from %s' -l %s -d %q\n", first(n), f.Name, phrase.Line(env.lang, f.Help))
 			}
 		}
 		_, err := fmt.Fprint(env.stdout, b.String())

@@ -9,7 +9,6 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"github.com/bukahou/atlhyper/bot/terminal"
 	"github.com/bukahou/atlhyper/engine/command"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 const demoCluster = "demo"
@@ -38,7 +38,6 @@ type demoCmd struct {
 	Scenario  string  `help:"Scenario of the interactive demo." default:"bad-rollout" placeholder:"NAME"`
 	Speed     float64 `help:"Simulated seconds a second; 30, or as fast as it goes with --play when 0." default:"0" placeholder:"N"`
 	Seed      uint64  `help:"Names, replicas and the onset vary with it." default:"1"`
-	Lang      string  `help:"en, zh or ja." env:"ATLHYPER_LANG" default:"en" enum:"en,zh,ja"`
 	Formulas  string  `help:"By which formulas to judge: default, or classic for comparison." default:"default" enum:"default,classic"`
 	NoChanges bool    `help:"Leave the what-changed rule out of the root cause."`
 	Listen    string  `help:"Address of the page; nothing listens when empty." env:"ATLHYPER_LISTEN" placeholder:"ADDR"`
@@ -48,9 +47,9 @@ func (c *demoCmd) Run(ctx context.Context, env *environment) error {
 	if c.List {
 		w := tabwriter.NewWriter(env.stdout, 0, 4, 2, ' ', 0)
 		for _, s := range sim.Scenarios() {
-			fmt.Fprintf(w, "%s\t%s\n", s.Name, s.Story)
+			fmt.Fprintf(w, "%s\t%s\n", s.Name, phrase.Line(env.lang, s.Story))
 		}
-		fmt.Fprintf(w, "none\tAn hour without a fault: nothing may open.\n")
+		fmt.Fprintf(w, "none\t%s\n", phrase.Line(env.lang, "An hour without a fault: nothing may open."))
 		return w.Flush()
 	}
 	if c.Play != "" {
@@ -127,11 +126,11 @@ func newWorld(ctx context.Context, c *demoCmd, env *environment, extra func(*cor
 	}
 	tcfg := terminal.Config{
 		In: env.stdin, Out: env.stdout, Person: people.Person{ID: "terminal:local", Name: localUser(), Local: true},
-		Lang: c.Lang, Now: w.clock.Now, Greeting: terminal.Demo(cmp.Or(c.Speed, 30), c.Listen != "", c.Lang), Complete: w.complete,
+		Lang: env.lang, Now: w.clock.Now, Greeting: terminal.Demo(cmp.Or(c.Speed, 30), c.Listen != "", env.lang), Complete: w.complete,
 	}
 	cfg := coreConfig{
 		policyFlags: policyFlags{ProtectedNamespaces: []string{"kube-system"}, TimeScale: 1, NoChanges: c.NoChanges, Formulas: c.Formulas, objectiveFlags: c.objectiveFlags}, chatFlags: c.chatFlags, notifyFlags: c.notifyFlags, webFlags: c.webFlags,
-		database: filepath.Join(dir, "demo.db"), lang: c.Lang, now: w.clock.Now, editGap: time.Millisecond, poll: 5 * time.Millisecond, log: env.log,
+		database: filepath.Join(dir, "demo.db"), lang: env.lang, now: w.clock.Now, editGap: time.Millisecond, poll: 5 * time.Millisecond, log: env.log,
 	}
 	if extra != nil {
 		extra(&cfg, &tcfg)
@@ -192,11 +191,7 @@ func (w *world) inject(scenario string, after time.Duration) error {
 		return nil
 	}
 	if err := w.shop.Inject(scenario, w.clock.Now().Add(after)); err != nil {
-		var names []string
-		for _, s := range sim.Scenarios() {
-			names = append(names, s.Name)
-		}
-		return fmt.Errorf("%w; the scenarios are %s and none", err, strings.Join(names, ", "))
+		return fmt.Errorf("%w; none is an hour without a fault", err)
 	}
 	return nil
 }

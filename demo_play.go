@@ -42,7 +42,9 @@ func (c *demoCmd) play(ctx context.Context, env *environment) error {
 		return err
 	}
 	verdict, right := p.judge(ctx)
-	fmt.Fprintln(env.stdout, verdict)
+	if err := env.say("%s", verdict); err != nil {
+		return err
+	}
 	if !right {
 		return exitCode(1)
 	}
@@ -205,13 +207,13 @@ func (p *player) judge(ctx context.Context) (string, bool) {
 			right = true
 		}
 	}
-	what := fmt.Sprintf("%s: the root cause is %s", p.scenario, strings.Join(roots, " or "))
+	cause := strings.Join(roots, " / ")
 	switch {
 	case len(all) == 0:
-		return "WRONG: " + what + ", and nothing opened.", false
+		return fmt.Sprintf("WRONG: %s: the root cause is %s, and nothing opened.", p.scenario, cause), false
 	case wrong != "":
-		return "WRONG: " + what + "; " + wrong + ".", false
+		return fmt.Sprintf("WRONG: %s: the root cause is %s; %s.", p.scenario, cause, wrong), false
 	}
 	i := all[len(all)-1]
-	return fmt.Sprintf("RIGHT: %s, named as %s (confidence %s) and resolved after %s.", what, i.Cause.Entity.Short(), i.Cause.Confidence, card.Span(i.Duration(p.w.clock.Now()))), right
+	return fmt.Sprintf("RIGHT: %s: the root cause is %s, named as %s (%s) and resolved after %s.", p.scenario, cause, i.Cause.Entity.Short(), fmt.Sprintf("confidence %s", i.Cause.Confidence), card.Span(i.Duration(p.w.clock.Now()))), right
 }

@@ -22,7 +22,9 @@ import (
 	"github.com/bukahou/atlhyper/bot/discord"
 	"github.com/bukahou/atlhyper/bot/gateway"
 	"github.com/bukahou/atlhyper/bot/slack"
+	"github.com/bukahou/atlhyper/bot/terminal"
 	"github.com/bukahou/atlhyper/engine/people"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // doctorCmd checks what the flags and the environment say, without changing anything. It exits with 1 when a line fails.
@@ -46,6 +48,9 @@ type finding struct {
 
 func well(format string, args ...any) finding { return finding{well: fmt.Sprintf(format, args...)} }
 
+// skipped says why a check does not apply.
+func skipped(format string, args ...any) finding { return finding{skip: fmt.Sprintf(format, args...)} }
+
 // fault names its remedy itself.
 func fault(format string, args ...any) finding {
 	return finding{faults: []string{fmt.Sprintf(format, args...)}}
@@ -64,19 +69,7 @@ func faulty(err error) finding {
 }
 
 func (c *doctorCmd) Run(ctx context.Context, env *environment) error {
-	checks := []struct {
-		name string
-		run  func(context.Context) finding
-	}{
-		{"data", c.checkData}, {"cluster", c.checkCluster}, {"rights", c.checkRights}, {"engine", c.checkEngine}, {"people", c.checkPeople},
-		{"slack", c.checkSlack}, {"discord", c.checkDiscord}, {"notify", c.checkNotify}, {"model", c.checkModel},
-		{"clickhouse", func(ctx context.Context) finding {
-			return c.checkStore(ctx, c.ClickHouseURL, storeFlags{ClickHouseURL: c.ClickHouseURL, ClickHouseDatabase: c.ClickHouseDatabase, ClickHouseTables: c.ClickHouseTables}, "CLICKHOUSE_URL")
-		}},
-		{"prometheus", func(ctx context.Context) finding {
-			return c.checkStore(ctx, c.PrometheusURL, storeFlags{PrometheusURL: c.PrometheusURL, PrometheusToken: c.PrometheusToken}, "PROMETHEUS_URL")
-		}},
-	}
+	checks := c.checks()
 	found := make([]finding, len(checks))
 	var running sync.WaitGroup
 	for i, check := range checks {
@@ -90,8 +83,7 @@ func (c *doctorCmd) Run(ctx context.Context, env *environment) error {
 	failed := 0
 	for i, f := range found {
 		line := func(mark, text string) error {
-			_, err := fmt.Fprintf(env.stdout, "%-4s  %-10s  %s\n", mark, checks[i].name, c.mask(text))
-			return err
+			return c.line(env, mark, checks[i].name, text)
 		}
 		var err error
 		switch {
@@ -114,6 +106,40 @@ func (c *doctorCmd) Run(ctx context.Context, env *environment) error {
 	return nil
 }
 
+// check is one line of the report, or several when it finds several faults.
+type check struct {
+	name string
+	run  func(context.Context) finding
+}
+
+func (c *doctorCmd) checks() []check {
+	return []check{
+		{"data", c.checkData}, {"cluster", c.checkCluster}, {"rights", c.checkRights}, {"engine", c.checkEngine}, {"people", c.checkPeople},
+		{"slack", c.checkSlack}, {"discord", c.checkDiscord}, {"notify", c.checkNotify}, {"model", c.checkModel},
+		{"clickhouse", func(ctx context.Context) finding {
+			return c.checkStore(ctx, c.ClickHouseURL, storeFlags{ClickHouseURL: c.ClickHouseURL, ClickHouseDatabase: c.ClickHouseDatabase, ClickHouseTables: c.ClickHouseTables}, "CLICKHOUSE_URL")
+		}},
+		{"prometheus", func(ctx context.Context) finding {
+			return c.checkStore(ctx, c.PrometheusURL, storeFlags{PrometheusURL: c.PrometheusURL, PrometheusToken: c.PrometheusToken}, "PROMETHEUS_URL")
+		}},
+	}
+}
+
+// line prints how one check ended. On a screen a long text goes on below itself.
+func (c *doctorCmd) line(env *environment, mark, check, text string) error {
+	column := func(text string, wide int) string {
+		text = phrase.Line(env.lang, text)
+		return text + strings.Repeat(" ", max(0, wide-terminal.Columns(text))+2)
+	}
+	first, said := column(mark, 4)+column(check, 10), phrase.Line(env.lang, c.mask(text))
+	lines := []string{first + said}
+	if width := widthOf(env.stdout); width > 0 {
+		lines = terminal.Wrap(said, max(width, 40), first, strings.Repeat(" ", terminal.Columns(first)))
+	}
+	_, err := fmt.Fprintln(env.stdout, strings.Join(lines, "\n"))
+	return err
+}
+
 // mask keeps what must not be seen over somebody's shoulder out of a line, whatever a library wrote.
 func (c *doctorCmd) mask(s string) string {
 	for _, secret := range []string{
@@ -129,12 +155,12 @@ func (c *doctorCmd) mask(s string) string {
 // checkData looks at the directory as it is: a doctor makes nothing.
 func (c *doctorCmd) checkData(context.Context) finding {
 	if c.DataDir == "" {
-		return finding{skip: "no data directory is named; the default one is made at the first start"}
+		return skipped("no data directory is named; the default one is made at the first start")
 	}
 	info, err := os.Stat(c.DataDir)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return finding{skip: c.DataDir + " is not there yet; it is made at the first start"}
+		return skipped("%s is not there yet; it is made at the first start", c.DataDir)
 	case err != nil:
 		return fault("%v: let this user read it, or set ATLHYPER_DATA_DIR to another", err)
 	case !info.IsDir():
@@ -157,7 +183,7 @@ func (c *doctorCmd) watched() (k *kubeClients, f finding) {
 	case err == nil:
 		return k, f
 	case c.Kubeconfig == "" && c.Context == "":
-		return nil, finding{skip: "no cluster is meant; name one with --kubeconfig"}
+		return nil, skipped("no cluster is meant; name one with --kubeconfig")
 	}
 	return nil, faulty(err)
 }
@@ -189,7 +215,7 @@ var needed = []authorization.ResourceAttributes{
 func (c *doctorCmd) checkRights(ctx context.Context) finding {
 	k, _ := c.watched()
 	if k == nil {
-		return finding{skip: "no cluster is reached"}
+		return skipped("no cluster is reached")
 	}
 	var lacking []string
 	for _, r := range needed {
@@ -197,7 +223,7 @@ func (c *doctorCmd) checkRights(ctx context.Context) finding {
 			Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: &r},
 		}, metav1.CreateOptions{})
 		if err != nil {
-			return finding{skip: "rights cannot be asked: " + err.Error()}
+			return skipped("rights cannot be asked: %v", err)
 		}
 		if !review.Status.Allowed {
 			what := r.Resource
@@ -216,7 +242,7 @@ func (c *doctorCmd) checkRights(ctx context.Context) finding {
 // checkEngine asks a running engine for its agents.
 func (c *doctorCmd) checkEngine(ctx context.Context) finding {
 	if c.EngineURL == "" {
-		return finding{skip: "no engine is named; name a running one with --engine"}
+		return skipped("no engine is named; name a running one with --engine")
 	}
 	client, err := c.client()
 	if err != nil {
@@ -242,10 +268,12 @@ func (c *doctorCmd) checkEngine(ctx context.Context) finding {
 				case len(row) < 7:
 				case row[1] == "silent":
 					f.faults = append(f.faults, fmt.Sprintf("the agent of %s has been silent for %s: look at its pod and its log, and whether it reaches the engine's --agent-listen address", row[0], row[2]))
+				case row[1] == "syncing":
+					connected = append(connected, fmt.Sprintf("%s syncing", row[0]))
 				case row[6] != "":
 					f.faults = append(f.faults, fmt.Sprintf("the agent of %s may not list %s: bind a ClusterRole that allows it", row[0], row[6]))
 				default:
-					connected = append(connected, row[0]+" "+row[1])
+					connected = append(connected, fmt.Sprintf("%s connected", row[0]))
 				}
 			}
 		}
@@ -253,7 +281,7 @@ func (c *doctorCmd) checkEngine(ctx context.Context) finding {
 	if len(f.faults) == 0 && len(connected) == 0 {
 		return fault("no agent has joined the engine yet: make a token with `atlhyper cluster add NAME` and start `atlhyper agent` in the cluster")
 	}
-	f.well = "agents: " + strings.Join(connected, ", ")
+	f.well = fmt.Sprintf("agents: %s", strings.Join(connected, ", "))
 	return f
 }
 
@@ -278,7 +306,7 @@ func (c *doctorCmd) checkPeople(context.Context) finding {
 	case len(f.faults) > 0:
 		return f
 	case len(c.Admins) == 0:
-		return finding{skip: "no chat is set up, so no admin is needed"}
+		return skipped("no chat is set up, so no admin is needed")
 	}
 	return well("%d first admins", len(c.Admins))
 }
@@ -288,7 +316,7 @@ func (c *doctorCmd) checkSlack(ctx context.Context) finding {
 		if c.SlackAppToken != "" || c.SlackSigningSecret != "" || c.SlackChannel != "" {
 			return fault("Slack is half set up: set SLACK_BOT_TOKEN to the token under OAuth & Permissions (xoxb-…)")
 		}
-		return finding{skip: "not set up; SLACK_BOT_TOKEN is empty"}
+		return skipped("not set up; SLACK_BOT_TOKEN is empty")
 	}
 	s, err := slack.New(slack.Config{
 		BotToken: c.SlackBotToken, AppToken: c.SlackAppToken, SigningSecret: c.SlackSigningSecret, APIURL: c.SlackAPIURL, Channel: c.SlackChannel,
@@ -297,7 +325,7 @@ func (c *doctorCmd) checkSlack(ctx context.Context) finding {
 		return faulty(err)
 	}
 	if err := s.Check(ctx); err != nil {
-		return timely(ctx, faulty(err), "Slack", "the network, the proxy and SLACK_API_URL")
+		return timely(ctx, faulty(err), "Slack", "SLACK_API_URL")
 	}
 	if c.SlackChannel == "" {
 		return fault("no channel gets incidents: set SLACK_CHANNEL to its id (C…)")
@@ -314,7 +342,7 @@ func (c *doctorCmd) checkDiscord(ctx context.Context) finding {
 		if c.DiscordChannel != "" || c.DiscordPublicKey != "" {
 			return fault("Discord is half set up: set DISCORD_BOT_TOKEN to the token under Bot")
 		}
-		return finding{skip: "not set up; DISCORD_BOT_TOKEN is empty"}
+		return skipped("not set up; DISCORD_BOT_TOKEN is empty")
 	}
 	d, err := discord.New(discord.Config{
 		BotToken: c.DiscordBotToken, AppID: c.DiscordAppID, GuildID: c.DiscordGuildID, PublicKey: c.DiscordPublicKey, APIURL: c.DiscordAPIURL,
@@ -323,7 +351,7 @@ func (c *doctorCmd) checkDiscord(ctx context.Context) finding {
 		return faulty(err)
 	}
 	if err := d.Check(ctx, c.DiscordChannel); err != nil {
-		return timely(ctx, faulty(err), "Discord", "the network, the proxy and DISCORD_API_URL")
+		return timely(ctx, faulty(err), "Discord", "DISCORD_API_URL")
 	}
 	if c.DiscordChannel == "" {
 		return fault("no channel gets incidents: set DISCORD_CHANNEL to its id")
@@ -339,13 +367,13 @@ func (c *doctorCmd) checkNotify(ctx context.Context) finding {
 	case errors.As(err, &many):
 		var f finding
 		for _, e := range many.Unwrap() {
-			f.faults = append(f.faults, c.Routes+" "+e.Error())
+			f.faults = append(f.faults, fmt.Sprintf("%s %v", c.Routes, e))
 		}
 		return f
 	case err != nil:
 		return faulty(err)
 	case plan == nil:
-		return finding{skip: "not set up; ATLHYPER_ROUTES is empty"}
+		return skipped("not set up; ATLHYPER_ROUTES is empty")
 	}
 	if err := plan.Check(ctx); err != nil {
 		return faulty(err)
@@ -359,7 +387,7 @@ func (c *doctorCmd) checkModel(ctx context.Context) finding {
 		return faulty(err)
 	}
 	if m == nil {
-		return finding{skip: "not set up, so the planner answers; set GEMINI_API_KEY, or OPENAI_API_KEY or OPENAI_BASE_URL"}
+		return skipped("not set up, so the planner answers; set GEMINI_API_KEY, or OPENAI_API_KEY or OPENAI_BASE_URL")
 	}
 	defer closing()
 	err = m.Check(ctx)
@@ -380,9 +408,9 @@ func (c *doctorCmd) checkModel(ctx context.Context) finding {
 }
 
 // timely says of a check that ran out of time what to look at.
-func timely(ctx context.Context, f finding, who, look string) finding {
+func timely(ctx context.Context, f finding, who, address string) finding {
 	if ctx.Err() != nil {
-		return fault("%s did not answer in time: check %s", who, look)
+		return fault("%s did not answer in time: check the network, the proxy and %s", who, address)
 	}
 	return f
 }
@@ -395,7 +423,7 @@ func (nobody) Resources(string) []*report.Resource { return nil }
 // checkStore reads one tick, as an agent would.
 func (c *doctorCmd) checkStore(ctx context.Context, url string, only storeFlags, variable string) finding {
 	if url == "" {
-		return finding{skip: "not set up; " + variable + " is empty"}
+		return skipped("not set up; %s is empty", variable)
 	}
 	stores, err := only.stores(nil)(telemetry.NewDirectory(nobody{}, time.Now))
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	authorization "k8s.io/api/authorization/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -22,6 +23,7 @@ import (
 	"github.com/bukahou/atlhyper/bot/assistant/openaifake"
 	"github.com/bukahou/atlhyper/bot/discord/discordfake"
 	"github.com/bukahou/atlhyper/bot/slack/slackfake"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // patient is what a doctor examines: everything that AtlHyper speaks with, and the flags that lead there.
@@ -98,19 +100,9 @@ func (p *patient) secret(text string) string {
 // examine runs the doctor and gives its lines by check, and the exit code.
 func (p *patient) examine() (map[string]string, int) {
 	p.t.Helper()
-	args := []string{"doctor"}
-	for flag, value := range p.flags {
-		if value != "" {
-			args = append(args, "--"+flag, value)
-		}
-	}
-	var out, errs strings.Builder
-	code := run(p.t.Context(), args, func(string) string { return "" }, strings.NewReader(""), &out, &errs)
-	if errs.Len() > 0 {
-		p.t.Errorf("on standard error: %s", errs.String())
-	}
+	out, code := p.report("en")
 	lines := map[string]string{}
-	for line := range strings.Lines(out.String()) {
+	for line := range strings.Lines(out) {
 		m := regexp.MustCompile(`^(ok|FAIL|-) +([a-z]+) +(.+)\n$`).FindStringSubmatch(line)
 		if m == nil {
 			p.t.Errorf("a line is %q", line)
@@ -124,6 +116,23 @@ func (p *patient) examine() (map[string]string, int) {
 		}
 	}
 	return lines, code
+}
+
+// report runs the doctor in a language and gives what it prints.
+func (p *patient) report(lang string) (string, int) {
+	p.t.Helper()
+	args := []string{"doctor", "--lang", lang}
+	for flag, value := range p.flags {
+		if value != "" {
+			args = append(args, "--"+flag, value)
+		}
+	}
+	var out, errs strings.Builder
+	code := run(p.t.Context(), args, func(string) string { return "" }, strings.NewReader(""), &out, &errs)
+	if errs.Len() > 0 {
+		p.t.Errorf("on standard error: %s", errs.String())
+	}
+	return out.String(), code
 }
 
 func TestADoctorFindsNothingWhereAllIsWell(t *testing.T) {
@@ -294,5 +303,83 @@ func TestAProgramThatSpeaksTheModelContextProtocolReachesARunningEngine(t *testi
 	}
 	if code := run(t.Context(), []string{"mcp", "--engine", url, "--token", "atl_wrong"}, os.Getenv, strings.NewReader(""), io.Discard, &errs); code != 1 || !strings.Contains(errs.String(), "does not know this token") {
 		t.Errorf("a wrong token gives %d %s", code, errs.String())
+	}
+}
+
+func TestADoctorSpeaksTheLanguageOfTheTerminal(t *testing.T) {
+	nobody := freeAddress(t)
+	ill := newPatient(t) // nothing of it is well
+	ill.flags["data-dir"] = ill.flags["kubeconfig"]
+	ill.denied = "endpointslices"
+	ill.flags["admins"] = mia
+	ill.slack.DropScope("files:write")
+	ill.slack.DropScope("connections:write")
+	ill.slack.AddChannel(slackfake.Channel{ID: "C0FAR", Outside: true})
+	ill.flags["slack-channel"] = "C0FAR"
+	ill.flags["discord-guild-id"], ill.flags["discord-channel"] = "405", "404"
+	ill.routes("mail: {server: " + nobody + ", from: a@example.com}\nroutes:\n- severity: terrible\n  to: [nobody]\n- to: []\nrote: x\nschedules:\n- {name: morning, send: digest, at: 0 9, to: [chat]}\n")
+	ill.flags["gemini-model"] = "gemini-0"
+	ill.flags["engine"], ill.flags["token"] = "http://"+nobody, "atl_x"
+	ill.flags["clickhouse-url"], ill.flags["prometheus-url"] = "http://reader:hunter2@"+nobody+"/otel", "http://"+nobody
+	worse := newPatient(t) // other ways in which each can be ill
+	raw, err := os.ReadFile(worse.flags["kubeconfig"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := regexp.MustCompile(`http://[0-9.:]+`).ReplaceAllString(string(raw), "http://"+nobody)
+	if err := os.WriteFile(worse.flags["kubeconfig"], []byte(away), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	worse.flags["data-dir"] = ""
+	worse.slack.Revoke()
+	worse.discord.Revoke()
+	worse.routes("mail: {server: " + nobody + ", from: a@example.com, username: a, password: {file: " + worse.secret("hunter2") + "}}\ntargets:\n- {name: pager, webhook: {file: " + worse.secret("http://"+nobody+"/hunter2") + "}}\n")
+	worse.flags["gemini-api-key"] = "AIza-wrong"
+	worse.flags["admins"] = ""
+	worse.flags["engine"] = "http://" + nobody
+	worse.flags["clickhouse-url"], worse.flags["prometheus-url"] = "nothing", "nothing"
+	unset := &patient{t: t, flags: map[string]string{}}
+	healthy := newPatient(t)
+	healthy.routes("targets:\n- {name: pager, webhook: {file: " + healthy.secret(healthy.slack.URL()) + "}}\ndefault: [pager]\n")
+	for name, c := range map[string]struct {
+		*patient
+		code int
+	}{"well": {healthy, 0}, "ill": {ill, 1}, "worse": {worse, 1}, "unset": {unset, 0}} {
+		pairs := []string{nobody, "ADDRESS"}
+		for _, flag := range []string{"routes", "data-dir", "kubeconfig"} {
+			if path := c.flags[flag]; path != "" {
+				pairs = append(pairs, path, "/"+strings.ToUpper(flag))
+			}
+		}
+		names := strings.NewReplacer(pairs...)
+		for _, lang := range phrase.Langs {
+			t.Run(name+" in "+lang, func(t *testing.T) {
+				out, code := c.report(lang)
+				if code != c.code {
+					t.Errorf("code %d", code)
+				}
+				golden(t, filepath.Join("testdata", "doctor", name+"."+lang+".txt"), names.Replace(out))
+			})
+		}
+	}
+}
+
+// golden compares with a file; -update writes it anew.
+func golden(t *testing.T, path, text string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; write it with -update", err)
+	}
+	if diff := cmp.Diff(string(want), text); diff != "" {
+		t.Errorf("%s:\n%s", path, diff)
 	}
 }

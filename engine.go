@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,6 @@ type engineCmd struct {
 	adminFlags
 	Listen      string `help:"Address for people: the page, chat clients, Slack and Discord over HTTP." env:"ATLHYPER_LISTEN" default:":8080"`
 	AgentListen string `help:"Address for agents." env:"ATLHYPER_AGENT_LISTEN" default:":8081"`
-	Lang        string `help:"Language of messages that nobody asked for: en, zh or ja." env:"ATLHYPER_LANG" default:"en" enum:"en,zh,ja"`
 }
 
 func (c *engineCmd) Run(ctx context.Context, env *environment) error {
@@ -30,7 +30,7 @@ func (c *engineCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg := coreConfig{policyFlags: c.policyFlags, chatFlags: c.chatFlags, notifyFlags: c.notifyFlags, webFlags: c.webFlags, database: databaseIn(dir), lang: c.Lang, log: env.log, clients: true}
+	cfg := coreConfig{policyFlags: c.policyFlags, chatFlags: c.chatFlags, notifyFlags: c.notifyFlags, webFlags: c.webFlags, database: databaseIn(dir), lang: cmp.Or(env.asked, "en"), log: env.log, clients: true}
 	core, err := newCore(ctx, cfg)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (c *engineCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return errors.Join(err, agents.Close(), people.Close())
 	}
-	fmt.Fprintf(env.stderr, "atlhyper engine: agents at %s, people at %s\n", agents.Addr(), people.Addr())
+	env.note("atlhyper engine: agents at %s, people at %s", agents.Addr(), people.Addr())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(ctx, agents, agentPort(core)) })
 	group.Go(func() error { return serve(ctx, people, peoplePort(core)) })

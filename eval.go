@@ -104,7 +104,7 @@ func replaySets(ctx context.Context, env *environment, dir string) (outcomes []*
 		for _, formulas := range []engine.Formulas{engine.Default, engine.Classic} {
 			o, err := eval.Run(ctx, evalConfig(formulas), s)
 			if err != nil {
-				return nil, nil, fmt.Errorf("set %s: %w", s.Name, err)
+				return nil, nil, fmt.Errorf("replay set %s: %w", s.Name, err)
 			}
 			outcomes = append(outcomes, o)
 			for _, f := range o.FalseAt {

@@ -141,8 +141,8 @@ const (
 // askWorld lets a world come to its trouble and asks about it while its clock stands.
 func askWorld(ctx context.Context, env *environment, chat chatFlags, x asking.World, questions []asking.Question) ([]asking.Verdict, error) {
 	quiet := *env
-	quiet.stdout = io.Discard
-	w, err := newWorld(ctx, &demoCmd{Lang: "en", Seed: x.Seed, chatFlags: chat}, &quiet, func(_ *coreConfig, t *terminal.Config) {
+	quiet.stdout, quiet.lang = io.Discard, "en"
+	w, err := newWorld(ctx, &demoCmd{Seed: x.Seed, chatFlags: chat}, &quiet, func(_ *coreConfig, t *terminal.Config) {
 		t.In, t.Greeting, t.Plain = blocked{ctx}, "", true
 	})
 	if err != nil {

@@ -95,7 +95,7 @@ func newScene(t *testing.T, s screen) *scene {
 	env := &environment{stdin: blocked{ctx}, stdout: io.Discard, stderr: io.Discard, log: slog.New(slog.NewTextHandler(out, nil))}
 	gone := httptest.NewServer(nil) // a model that is set up and does not answer
 	gone.Close()
-	w, err := newWorld(ctx, &demoCmd{Seed: 1, Lang: "en", Speed: 1}, env, func(cfg *coreConfig, tc *terminal.Config) {
+	w, err := newWorld(ctx, &demoCmd{Seed: 1, Speed: 1}, env, func(cfg *coreConfig, tc *terminal.Config) {
 		tc.In, tc.Greeting, tc.Plain = blocked{ctx}, "", true
 		cfg.WebURL = "http://page.example"
 		cfg.OpenAIBaseURL, cfg.OpenAIModel = gone.URL, "lost"

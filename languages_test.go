@@ -70,7 +70,7 @@ func TestCardsNotesExplanationsAndTimelinesAreInTheReadersLanguage(t *testing.T)
 
 // english gives what is left of English in a terminal's output, with what stands around it.
 func english(out string, name *regexp.Regexp) []string {
-	out = regexp.MustCompile(`(?m)^(?:RIGHT:|time=).*$`).ReplaceAllString(out, "")
+	out = regexp.MustCompile(`(?m)^(?:正确：|正解：|time=).*$`).ReplaceAllString(out, "")
 	out = regexp.MustCompile(` *│\n│ +`).ReplaceAllString(out, " ") // a card is one text
 	out = name.ReplaceAllString(out, "·")
 	for _, x := range untranslated {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"k8s.io/klog/v2"
+
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // version is stamped at release.
@@ -42,6 +44,7 @@ type commands struct {
 	Completion completionCmd `cmd:"" help:"Print a completion script for bash, zsh or fish."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 
+	Lang     string `help:"Language spoken here: en, zh or ja; the terminal's when empty, but English for an engine's messages." env:"ATLHYPER_LANG" default:"" enum:",en,zh,ja" placeholder:"LANG"`
 	LogLevel string `help:"debug, info, warn or error." default:"warn" enum:"debug,info,warn,error" env:"ATLHYPER_LOG_LEVEL"`
 	LogFile  string `help:"Where the log goes; standard error when empty." env:"ATLHYPER_LOG_FILE" type:"path"`
 }
@@ -53,6 +56,8 @@ type environment struct {
 	stderr io.Writer
 	log    *slog.Logger
 	kong   *kong.Kong
+	lang   string // of whoever sits at this terminal
+	asked  string // the language that --lang asks for, "" when it is left to the terminal
 }
 
 func main() {
@@ -66,18 +71,21 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var c commands
 	exit := -1
+	env := &environment{stdin: stdin, stdout: stdout, stderr: stderr, lang: langOf(args, getenv)}
+	fail := func(err error) int {
+		fmt.Fprintln(stderr, "atlhyper: "+phrase.Line(env.lang, err.Error()))
+		return 1
+	}
 	parser, err := kong.New(&c,
 		kong.Name("atlhyper"),
 		kong.Description("A ChatOps-first operations assistant for Kubernetes. Begin with `atlhyper demo`, then `atlhyper up`."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { exit = code }),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Help(helpIn(env.lang)),
 		kong.Resolvers(fileTwins(getenv)),
 	)
 	if err != nil {
-		fmt.Fprintln(stderr, "atlhyper:", err)
-		return 1
+		return fail(err)
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -87,13 +95,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "atlhyper: %v\nSee: atlhyper --help\n", err)
+		fail(err)
+		env.note("See: atlhyper --help")
 		return 2
+	}
+	if env.asked = c.Lang; c.Lang != "" {
+		env.lang = c.Lang
 	}
 	log, closeLog, err := newLogger(c, stderr)
 	if err != nil {
-		fmt.Fprintln(stderr, "atlhyper:", err)
-		return 1
+		return fail(err)
 	}
 	defer closeLog()
 	if stderr == io.Writer(os.Stderr) {
@@ -106,12 +117,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	if part == "engine" || part == "agent" || part == "up" {
 		stopTracing, err := startTracing(ctx, part, log)
 		if err != nil {
-			fmt.Fprintln(stderr, "atlhyper:", err)
-			return 1
+			return fail(err)
 		}
 		defer stopTracing()
 	}
-	env := &environment{stdin: stdin, stdout: stdout, stderr: stderr, log: log, kong: parser}
+	env.log, env.kong = log, parser
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	err = kctx.Run(env)
 	var code exitCode
@@ -121,8 +131,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintln(stderr, "atlhyper:", err)
-	return 1
+	return fail(err)
 }
 
 // exitCode ends the program with a code and nothing more to say.

@@ -94,13 +94,6 @@ func flagReference(t *testing.T) string {
 	return b.String()
 }
 
-func group(f *kong.Flag) string {
-	if f.Group == nil {
-		return ""
-	}
-	return f.Group.Title
-}
-
 func toolReference(t *testing.T) string {
 	t.Helper()
 	core, err := newCore(t.Context(), coreConfig{database: ":memory:", lang: "en", policyFlags: policyFlags{TimeScale: 1}, log: slog.New(slog.DiscardHandler)})

@@ -28,7 +28,7 @@ func TestTerminalScreenshot(t *testing.T) {
 	b := browser(t)
 	var out strings.Builder
 	const scenario = "bad-rollout"
-	w, err := newWorld(t.Context(), &demoCmd{Play: scenario, Seed: 1, Lang: "en"}, &environment{stdout: &out, stderr: io.Discard, log: slog.New(slog.DiscardHandler)}, func(_ *coreConfig, c *terminal.Config) {
+	w, err := newWorld(t.Context(), &demoCmd{Play: scenario, Seed: 1}, &environment{stdout: &out, stderr: io.Discard, log: slog.New(slog.DiscardHandler)}, func(_ *coreConfig, c *terminal.Config) {
 		c.In, c.Greeting, c.Plain, c.Width = blocked{t.Context()}, "", true, shotColumns
 	})
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/bukahou/atlhyper/engine/people"
 	"github.com/bukahou/atlhyper/storage"
@@ -33,7 +32,7 @@ func (c *tokenAdd) Run(ctx context.Context, env *environment) error {
 	return c.database(ctx, env, func(db *storage.DB) error {
 		token, err := db.AddPerson(ctx, c.Name, role)
 		if err == nil {
-			_, err = fmt.Fprintf(env.stdout, "Speak with the engine as %s (%s):\n  ATLHYPER_TOKEN=%s atlhyper chat --engine http://ENGINE:8080\n", c.Name, role, token)
+			err = env.say("Speak with the engine as %s (%s):\n  ATLHYPER_TOKEN=%s atlhyper chat --engine http://ENGINE:8080", c.Name, role, token)
 		}
 		return err
 	})
@@ -44,7 +43,6 @@ func (c *tokenRemove) Run(ctx context.Context, env *environment) error {
 		if err := db.RemovePerson(ctx, c.Name); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(env.stdout, "The token of %s has ended.\n", c.Name)
-		return err
+		return env.say("The token of %s has ended.", c.Name)
 	})
 }

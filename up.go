@@ -28,7 +28,6 @@ type upCmd struct {
 	webFlags
 	Headless  bool   `help:"No terminal chat: Slack or Discord alone." env:"ATLHYPER_HEADLESS"`
 	ClusterID string `name:"cluster-id" help:"Id of the cluster in chat; the context's name when empty." env:"ATLHYPER_CLUSTER_ID"`
-	Lang      string `help:"en, zh or ja." env:"ATLHYPER_LANG" default:"en" enum:"en,zh,ja"`
 	Listen    string `help:"Address of the page, and for Slack and Discord over HTTP; nothing listens when empty." env:"ATLHYPER_LISTEN"`
 }
 
@@ -50,12 +49,12 @@ func (c *upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg := coreConfig{policyFlags: c.policyFlags, chatFlags: c.chatFlags, notifyFlags: c.notifyFlags, webFlags: c.webFlags, database: databaseIn(dir), lang: c.Lang, log: env.log}
+	cfg := coreConfig{policyFlags: c.policyFlags, chatFlags: c.chatFlags, notifyFlags: c.notifyFlags, webFlags: c.webFlags, database: databaseIn(dir), lang: env.lang, log: env.log}
 	var t *terminal.Terminal
 	if !c.Headless {
 		t = terminal.New(terminal.Config{
-			In: env.stdin, Out: env.stdout, Person: people.Person{ID: "terminal:local", Name: localUser(), Local: true}, Lang: c.Lang,
-			Greeting: terminal.Watching(k.name, c.Lang),
+			In: env.stdin, Out: env.stdout, Person: people.Person{ID: "terminal:local", Name: localUser(), Local: true}, Lang: env.lang,
+			Greeting: terminal.Watching(k.name, env.lang),
 		})
 		cfg.surfaces, cfg.channels = []bot.Surface{t}, []bot.Place{t.Place()}
 	}
@@ -76,7 +75,7 @@ func (c *upCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if c.Headless {
-		fmt.Fprintf(env.stderr, "atlhyper watches %s\n", k.name)
+		env.note("atlhyper watches %s", k.name)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(ctx, wire, agentPort(core)) })

@@ -47,7 +47,7 @@ func (b *Bot) AskAfter(ctx context.Context, earlier []assistant.Turn, question s
 		caller.Lang = prefers
 	}
 	if caller.Lang == "" {
-		caller.Lang = lang(Inbound{Text: question})
+		caller.Lang = AnswerLang(question, "")
 	}
 	var a *assistant.Answer
 	tool, args, ok, err := b.cfg.Tools.ParseLine(question)

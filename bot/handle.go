@@ -128,6 +128,9 @@ func (b *Bot) failure(err error, in Inbound) *message.Message {
 	return &m
 }
 
+// AnswerLang is the language in which a question is answered when nobody asked for one: that of its script, then the client's.
+func AnswerLang(question, client string) string { return lang(Inbound{Text: question, Lang: client}) }
+
 // lang is the language of an answer: what the person asked for, then the script of the question, then the client's setting.
 func lang(in Inbound) string {
 	if in.Prefers != "" {

@@ -90,38 +90,38 @@ func check(ctx context.Context, path string) (version int64, err error) {
 // is kept beside it; kept is its name, "" when there was none.
 func Restore(ctx context.Context, from, to string, now time.Time) (kept string, err error) {
 	if _, err := check(ctx, from); err != nil {
-		return "", &Error{Op: "restore", Err: err, Remedy: from + " was left alone, and so was the database: name a file that atlhyper backup wrote"}
+		return "", &Error{Op: "restore the database", Err: err, Remedy: fmt.Sprintf("%s was left alone, and so was the database: name a file that atlhyper backup wrote", from)}
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return "", fmt.Errorf("restore: %w", err)
+		return "", fmt.Errorf("restore the database: %w", err)
 	}
 	unlock, err := lock(to + ".lock")
 	if err != nil {
-		return "", fmt.Errorf("restore: %w", err)
+		return "", fmt.Errorf("restore the database: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	part := to + ".restoring"
 	if err := copyFile(from, part); err != nil {
-		return "", fmt.Errorf("restore: %w", err)
+		return "", fmt.Errorf("restore the database: %w", err)
 	}
 	if _, err := os.Stat(to); err == nil {
 		// With its write-ahead log folded in, the one file is the whole of it.
 		if err := fold(ctx, to); err != nil {
-			return "", fmt.Errorf("restore: put the present database aside: %w", err)
+			return "", fmt.Errorf("restore the database: put the present database aside: %w", err)
 		}
 		kept = to + ".before-" + now.UTC().Format("20060102T150405Z")
 		if err := os.Rename(to, kept); err != nil {
-			return "", fmt.Errorf("restore: put the present database aside: %w", err)
+			return "", fmt.Errorf("restore the database: put the present database aside: %w", err)
 		}
 	}
 	// A log of the old database must never be read into the new one.
 	for _, s := range []string{"-wal", "-shm"} {
 		if err := os.Remove(to + s); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return kept, fmt.Errorf("restore: %w", err)
+			return kept, fmt.Errorf("restore the database: %w", err)
 		}
 	}
 	if err := os.Rename(part, to); err != nil {
-		return kept, fmt.Errorf("restore: %w; the database before it is %s", err, kept)
+		return kept, fmt.Errorf("restore the database: %w; the database before it is %s", err, kept)
 	}
 	return kept, nil
 }

@@ -43,15 +43,15 @@ func (d *DB) explain(op string, err error) error {
 	if s := (*sqlite.Error)(nil); errors.As(err, &s) {
 		switch s.Code() & 0xff { // the primary code
 		case sqlite3.SQLITE_FULL:
-			remedy = "the disk of " + d.path + " is full: free some space; nothing stored before is lost"
+			remedy = fmt.Sprintf("the disk of %s is full: free some space; nothing stored before is lost", d.path)
 		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-			remedy = d.path + " is damaged or no database: move it away and restore a backup, or start without it and lose the history"
+			remedy = fmt.Sprintf("%s is damaged or no database: move it away and restore a backup, or start without it and lose the history", d.path)
 		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
-			remedy = "make " + d.path + " and its directory writable for this user"
+			remedy = fmt.Sprintf("make %s and its directory writable for this user", d.path)
 		case sqlite3.SQLITE_IOERR:
-			remedy = "the disk of " + d.path + " failed or is full: look at the system's log"
+			remedy = fmt.Sprintf("the disk of %s failed or is full: look at the system's log", d.path)
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-			remedy = "another program holds " + d.path + " open: close it"
+			remedy = fmt.Sprintf("another program holds %s open: close it", d.path)
 		}
 	}
 	if remedy == "" {

@@ -20,11 +20,11 @@ func lock(path string) (unlock func() error, err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		holder := "another process"
 		if text, readErr := os.ReadFile(path); readErr == nil && len(text) > 0 {
-			holder = "process " + strings.TrimSpace(string(text))
+			holder = fmt.Sprintf("process %s", strings.TrimSpace(string(text)))
 		}
 		_ = f.Close() // nothing was written
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, &Error{Err: ErrLocked, Remedy: "stop " + holder + ", or give this one its own ATLHYPER_DATA_DIR"}
+			return nil, &Error{Err: ErrLocked, Remedy: fmt.Sprintf("stop %s, or give this one its own ATLHYPER_DATA_DIR", holder)}
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -128,7 +128,10 @@ func (p *Problem) Error() string {
 	if p.Remedy == "" {
 		return p.Sentence
 	}
-	if p.Sentence != "" && !strings.ContainsAny(p.Sentence[len(p.Sentence)-1:], ".?!") && !strings.HasSuffix(p.Sentence, "。") {
+	if strings.HasSuffix(p.Sentence, "。") {
+		return p.Sentence + p.Remedy
+	}
+	if p.Sentence != "" && !strings.ContainsAny(p.Sentence[len(p.Sentence)-1:], ".?!") {
 		return p.Sentence + ". " + p.Remedy
 	}
 	return p.Sentence + " " + p.Remedy

@@ -39,8 +39,7 @@ func deliveryError(err error) *bot.DeliveryError {
 	case discordgo.ErrCodeUnknownChannel:
 		d.Remedy = "set DISCORD_CHANNEL to a channel that is there"
 	case discordgo.ErrCodeMissingAccess, discordgo.ErrCodeMissingPermissions:
-		d.Remedy = "let the bot View Channel, Send Messages, Embed Links, Attach Files, Create Public Threads and " +
-			"Send Messages in Threads in that channel"
+		d.Remedy = "let the bot View Channel, Send Messages, Embed Links, Attach Files, Create Public Threads and Send Messages in Threads in that channel"
 	}
 	return d
 }

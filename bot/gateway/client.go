@@ -15,6 +15,7 @@ import (
 	"github.com/bukahou/atlhyper/bot"
 	"github.com/bukahou/atlhyper/bot/message"
 	"github.com/bukahou/atlhyper/bot/terminal"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // ChatConfig is what the terminal chat against a running engine needs.
@@ -47,7 +48,7 @@ func Chat(ctx context.Context, cfg ChatConfig) error {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	c := &chatter{ChatConfig: cfg, shown: make(chan struct{}, 1), terminal: terminal.New(terminal.Config{
-		In: cfg.In, Out: cfg.Out, Lang: cfg.Lang, Greeting: "Connected. Ask in plain words (what is wrong?), or type help. Leave with exit.\n",
+		In: cfg.In, Out: cfg.Out, Lang: cfg.Lang, Greeting: phrase.For(cfg.Lang).Sprintf("Connected. Ask in plain words (what is wrong?), or type help. Leave with exit.") + "\n",
 	})}
 	group, ctx := errgroup.WithContext(ctx)
 	stream, err := c.watch(ctx) // fails at once when the engine is not there or the token is wrong
@@ -58,7 +59,7 @@ func Chat(ctx context.Context, cfg ChatConfig) error {
 	group.Go(func() error {
 		return c.terminal.Run(ctx, func(ctx context.Context, in bot.Inbound, r bot.Responder) {
 			if err := c.say(ctx, in, r); err != nil && ctx.Err() == nil {
-				c.terminal.Echo("The engine did not answer: " + connect.CodeOf(err).String() + ". Try again.")
+				c.terminal.Echo(phrase.For(c.Lang).Sprintf("The engine did not answer: %s. Try again.", connect.CodeOf(err)))
 				c.Logger.Error("not said", "err", err)
 			}
 		})
@@ -122,7 +123,7 @@ func (c *chatter) follow(ctx context.Context, stream *watching) error {
 			}
 			c.Logger.Warn("stream broken", "err", err)
 			if !told && connect.CodeOf(err) != connect.CodeAborted {
-				c.terminal.Echo("The engine is not reached; trying again until it is.")
+				c.terminal.Echo(phrase.For(c.Lang).Sprintf("The engine is not reached; trying again until it is."))
 				told = true
 			}
 		}
@@ -141,7 +142,7 @@ func (c *chatter) follow(ctx context.Context, stream *watching) error {
 		case err != nil:
 			c.Logger.Debug("engine not reached", "err", err)
 		case told:
-			c.terminal.Echo("Connected again.")
+			c.terminal.Echo(phrase.For(c.Lang).Sprintf("Connected again."))
 			told = false
 		}
 	}
@@ -158,7 +159,7 @@ func (c *chatter) show(ctx context.Context, w *WatchResponse) {
 	}
 	if err != nil {
 		c.Logger.Error("message not shown", "key", w.GetKey(), "err", err)
-		c.terminal.Echo("The engine told something that this version cannot show; it may be older than the engine.")
+		c.terminal.Echo(phrase.For(c.Lang).Sprintf("The engine told something that this version cannot show; it may be older than the engine."))
 	}
 	select {
 	case c.shown <- struct{}{}:

@@ -113,7 +113,7 @@ func tokenRemedy(token string) string {
 	if token == "SLACK_APP_TOKEN" {
 		return "make an app-level token with connections:write under Basic Information, and set it as SLACK_APP_TOKEN"
 	}
-	return "install the app again and set " + token + " to its new token"
+	return fmt.Sprintf("install the app again and set %s to its new token", token)
 }
 
 func scopeRemedy(e slack.SlackErrorResponse) string {
@@ -124,9 +124,9 @@ func scopeRemedy(e slack.SlackErrorResponse) string {
 	if needed == "" {
 		needed = "that it asks for"
 	}
-	remedy := "add the scope " + needed + " under OAuth & Permissions, and install the app again"
+	remedy := fmt.Sprintf("add the scope %s under OAuth & Permissions, and install the app again", needed)
 	if e.Provided != "" {
-		remedy += " (it has " + strings.ReplaceAll(e.Provided, ",", ", ") + ")"
+		remedy += fmt.Sprintf(" (it has %s)", strings.ReplaceAll(e.Provided, ",", ", "))
 	}
 	return remedy
 }

@@ -24,7 +24,7 @@ func (r *responder) Working(_ context.Context, step string) error {
 		return nil
 	}
 	lead := "  … "
-	said := wrap(oneLine(step), t.draw().width()-1, lead, lead)[0]
+	said := Wrap(oneLine(step), t.draw().width()-1, lead, lead)[0]
 	t.write(t.render.paint(dim, said) + "\n")
 	t.passing = true
 	return nil
@@ -49,7 +49,7 @@ func (r *responder) Ask(_ context.Context, p bot.Prompt) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.form = &form{prompt: p, values: map[string]string{}}
-	t.write(strings.Join(wrap(clean(p.Title)+".", t.draw().width()-1, "", ""), "\n") + "\n")
+	t.write(strings.Join(Wrap(clean(p.Title)+".", t.draw().width()-1, "", ""), "\n") + "\n")
 	t.question()
 	return nil
 }

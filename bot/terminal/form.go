@@ -48,9 +48,9 @@ func (t *Terminal) question() (more bool) {
 	if t.screen != nil {
 		t.screen.SetPrompt(oneLine(x.Label) + ": ") // before it writes, which paints the prompt anew
 	}
-	lines := wrap(said, t.draw().width()-1, "", "")
+	lines := Wrap(said, t.draw().width()-1, "", "")
 	for i, c := range x.Choices {
-		lines = append(lines, wrap(clean(c.Label), t.draw().width()-1, fmt.Sprintf("  %d  ", i+1), "     ")...)
+		lines = append(lines, Wrap(clean(c.Label), t.draw().width()-1, fmt.Sprintf("  %d  ", i+1), "     ")...)
 	}
 	t.write(strings.Join(lines, "\n") + "\n")
 	return true

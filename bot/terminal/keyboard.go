@@ -122,7 +122,7 @@ func (t *Terminal) answer(ctx context.Context, h bot.Handler, line string) chan 
 // greet writes the greeting, broken at words. The caller holds mu.
 func (t *Terminal) greet() {
 	if g := strings.TrimRight(t.cfg.Greeting, "\n"); g != "" {
-		t.write(strings.Join(wrap(g, t.draw().width()-1, "", ""), "\n") + "\n")
+		t.write(strings.Join(Wrap(g, t.draw().width()-1, "", ""), "\n") + "\n")
 	}
 }
 
@@ -199,7 +199,7 @@ func (t *Terminal) complete(line string, pos int, key rune) (string, int, bool) 
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lines := wrap(clean(list), t.draw().width()-1, "  ", "  ")
+	lines := Wrap(clean(list), t.draw().width()-1, "  ", "  ")
 	for i, l := range lines {
 		lines[i] = t.render.paint(dim, l) + "\n"
 	}

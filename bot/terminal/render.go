@@ -45,7 +45,7 @@ func (r Renderer) Render(m message.Message) string { return r.card(m, "") }
 func (r Renderer) Line(m message.Message, lead string) string {
 	var b strings.Builder
 	rest := strings.Repeat(" ", Columns(lead))
-	for i, l := range wrap(head(m), r.width()-1, lead, rest) {
+	for i, l := range Wrap(head(m), r.width()-1, lead, rest) {
 		if i == 0 {
 			l = r.paint(dim, lead) + r.paint(colours[m.Tone], strings.TrimPrefix(l, lead))
 		}
@@ -55,7 +55,7 @@ func (r Renderer) Line(m message.Message, lead string) string {
 		if small == "" {
 			continue
 		}
-		for _, l := range wrap(clean(small), r.width()-1, rest, rest) {
+		for _, l := range Wrap(clean(small), r.width()-1, rest, rest) {
 			b.WriteString(r.paint(dim, l) + "\n")
 		}
 	}
@@ -114,7 +114,7 @@ func (s *sheet) line(style, text string) { s.hang(style, text, "", "") }
 
 // hang writes text whose first line begins with first and whose others begin with rest.
 func (s *sheet) hang(style, text, first, rest string) {
-	for _, l := range wrap(text, s.inner, first, rest) {
+	for _, l := range Wrap(text, s.inner, first, rest) {
 		s.row(s.paint(style, l), l)
 	}
 }

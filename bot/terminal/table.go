@@ -63,7 +63,7 @@ func (s *sheet) table(t message.Table) {
 func (s *sheet) cells(style string, row []string, widths []int) {
 	broken, height := make([][]string, len(row)), 0
 	for i, cell := range row {
-		broken[i] = wrap(cell, max(1, widths[i]), "", "")
+		broken[i] = Wrap(cell, max(1, widths[i]), "", "")
 		height = max(height, len(broken[i]))
 	}
 	for n := range height {

@@ -25,13 +25,17 @@ type token struct {
 	text string
 }
 
-// closing characters never begin a line.
-const closing = "，。、：；！？）」』】》〉,.:;!?)]"
+// closing characters never begin a line, and opening ones never end it.
+const (
+	closing = "，。、：；！？）」』】》〉,.:;!?)]ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ"
+	opening = "（「『【《〈"
+)
 
 func tokens(s string) []token {
 	var out []token
 	gap, start, end := 0, 0, 0 // the last token is s[start:end]
 	joined := false            // the next narrow character goes on with it
+	opened := false            // whatever comes next goes on with it
 	for g := uniseg.NewGraphemes(s); g.Next(); {
 		c := g.Str()
 		if c == " " {
@@ -43,21 +47,21 @@ func tokens(s string) []token {
 		if c == "%" && gap == 1 && end > 0 && '0' <= s[end-1] && s[end-1] <= '9' {
 			gap, joined = 0, true // a figure keeps its unit
 		}
-		if gap > 0 || len(out) == 0 || !strings.Contains(closing, c) && (!joined || g.Width() > 1) {
+		if gap > 0 || len(out) == 0 || !opened && !strings.Contains(closing, c) && (!joined || g.Width() > 1) {
 			out = append(out, token{gap: gap})
 			start = from
 		}
 		end = to
 		out[len(out)-1].text = s[start:end]
-		gap, joined = 0, g.Width() < 2
+		gap, joined, opened = 0, g.Width() < 2, strings.Contains(opening, c)
 	}
 	return out
 }
 
-// wrap breaks text into lines of at most columns, at spaces and between wide characters; a word that is too long is
+// Wrap breaks text into lines of at most columns, at spaces and between wide characters; a word that is too long is
 // broken anywhere. The first line begins with first and the others with rest, and the indentation of a line stays with
 // what is broken off it.
-func wrap(text string, columns int, first, rest string) []string {
+func Wrap(text string, columns int, first, rest string) []string {
 	var out []string
 	for l := range strings.SplitSeq(text, "\n") {
 		body := strings.TrimLeft(l, " ")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,8 +21,8 @@ import (
 // A key has the verbs of fmt, %v where it is a single word such as a name, and {a|b} where English varies and the translation
 // does not: "%d failed {pod|pods}".
 //
-//go:embed engine.zh.json engine.ja.json
-var engineFiles embed.FS
+//go:embed engine.zh.json engine.ja.json cli.zh.json cli.ja.json
+var formatFiles embed.FS
 
 // Bounds that keep hostile text from costing time: a longer one stays English.
 const (
@@ -51,46 +52,62 @@ type tongue struct {
 	kept map[string]string // guarded by mu; emptied when it is full
 }
 
-var tongues = sync.OnceValue(func() map[string]*tongue {
-	out := map[string]*tongue{}
-	for _, lang := range []string{"zh", "ja"} {
-		m, err := LoadEngine(lang)
-		if err != nil {
-			panic(err) // embedded at build time; a test loads both
-		}
-		t := &tongue{exact: map[string]string{}, kept: map[string]string{}}
-		t.marks = strings.NewReplacer("; ", "；", ": ", "：", ", ", "，", ". ", "。")
-		if lang == "ja" {
-			t.marks = strings.NewReplacer("; ", "；", ": ", "：", ", ", "、", ". ", "。")
-		}
-		for key, text := range m {
-			f, err := compile(key, text)
-			if err != nil {
-				panic(fmt.Sprintf("phrase %q: %v", key, err))
-			}
-			if f.shape == nil {
-				t.exact[key] = text
-				continue
-			}
-			t.formats = append(t.formats, f)
-		}
-		slices.SortFunc(t.formats, func(a, b format) int {
-			return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.shape.String(), b.shape.String()))
-		})
-		out[lang] = t
+var tongues = map[string]func() *tongue{
+	"zh": sync.OnceValue(func() *tongue { return assemble("zh", LoadEngine) }),
+	"ja": sync.OnceValue(func() *tongue { return assemble("ja", LoadEngine) }),
+}
+
+// tongueOf gives the engine's formats in a language, nil in English.
+func tongueOf(lang string) *tongue {
+	if t := tongues[Match(lang)]; t != nil {
+		return t()
 	}
-	return out
-})
+	return nil
+}
+
+// assemble makes a language's tongue of several catalogues; the last one wins.
+func assemble(lang string, load ...func(string) (map[string]string, error)) *tongue {
+	all := map[string]string{}
+	for _, read := range load {
+		m, err := read(lang)
+		if err != nil {
+			panic(err) // embedded at build time; a test loads all
+		}
+		maps.Copy(all, m)
+	}
+	t := &tongue{exact: map[string]string{}, kept: map[string]string{}}
+	t.marks = strings.NewReplacer("; ", "；", ": ", "：", ", ", "，", ". ", "。")
+	if lang == "ja" {
+		t.marks = strings.NewReplacer("; ", "；", ": ", "：", ", ", "、", ". ", "。")
+	}
+	for key, text := range all {
+		f, err := compile(key, text)
+		if err != nil {
+			panic(fmt.Sprintf("phrase %q: %v", key, err))
+		}
+		if f.shape == nil {
+			t.exact[key] = text
+			continue
+		}
+		t.formats = append(t.formats, f)
+	}
+	slices.SortFunc(t.formats, func(a, b format) int {
+		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.shape.String(), b.shape.String()))
+	})
+	return t
+}
 
 // LoadEngine reads the formats of the engine's sentences in one language, keyed by the English one.
-func LoadEngine(lang string) (map[string]string, error) {
-	raw, err := engineFiles.ReadFile("engine." + lang + ".json")
+func LoadEngine(lang string) (map[string]string, error) { return loadFormats("engine", lang) }
+
+func loadFormats(of, lang string) (map[string]string, error) {
+	raw, err := formatFiles.ReadFile(of + "." + lang + ".json")
 	if err != nil {
-		return nil, fmt.Errorf("engine's phrases of %s: %w", lang, err)
+		return nil, fmt.Errorf("phrases of %s: %w", lang, err)
 	}
 	var m map[string]string
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, fmt.Errorf("engine's phrases of %s: %w", lang, err)
+		return nil, fmt.Errorf("phrases of %s: %w", lang, err)
 	}
 	return m, nil
 }
@@ -158,8 +175,15 @@ func compile(key, text string) (format, error) {
 // Say gives what the engine wrote in a person's language. What fits no format stays English, and names and figures stay
 // what they are. It may be given a text that is translated in part: what stands between the translated parts is read.
 func Say(lang, text string) string {
-	t := tongues()[Match(lang)]
-	if t == nil || len(text) > sayLongest || strings.IndexFunc(text, latin) < 0 {
+	if t := tongueOf(lang); t != nil {
+		return t.read(text)
+	}
+	return text
+}
+
+// read gives a text as the tongue has it, and remembers it for a while.
+func (t *tongue) read(text string) string {
+	if len(text) > sayLongest || strings.IndexFunc(text, latin) < 0 {
 		return text
 	}
 	t.mu.Lock()
@@ -181,7 +205,7 @@ func Say(lang, text string) string {
 
 // Word gives a single word of ours, such as the heading of a column or a stage, which Say would take for a name.
 func Word(lang, word string) string {
-	if t := tongues()[Match(lang)]; t != nil {
+	if t := tongueOf(lang); t != nil {
 		if said, ok := t.exact[word]; ok {
 			return said
 		}

@@ -72,7 +72,7 @@ func TestWhatWasSaidIsRememberedAndNotForEver(t *testing.T) {
 	for n := range 3 * sayKept {
 		Say("zh", strings.Repeat("x", n%97+1)+" is failing "+time.Duration(n).String())
 	}
-	zh := tongues()["zh"]
+	zh := tongueOf("zh")
 	zh.mu.Lock()
 	defer zh.mu.Unlock()
 	if len(zh.kept) == 0 || len(zh.kept) > sayKept {
@@ -95,9 +95,30 @@ func FuzzSay(f *testing.F) {
 }
 
 func BenchmarkSayAnew(b *testing.B) {
-	t := tongues()["zh"]
+	t := tongueOf("zh")
 	for b.Loop() {
 		s := saying{tongue: t, steps: saySteps}
 		s.mixed("deploy/payments: error rate 12 % (normal 0.2 %); image shop/pay:v1 → shop/pay:v2 (revision 18), 34 s before")
+	}
+}
+
+func TestALineOfTheCommandLineIsReadByItsOwnTextsAndByTheEngines(t *testing.T) {
+	for _, c := range []struct{ en, zh, ja string }{
+		{"Flags:", "选项：", "フラグ："}, // a text of the help
+		{"unknown flag --jsno, did you mean \"--json\"?", "未知选项 --jsno，您是不是想用 \"--json\"？", "不明なフラグ --jsno。\"--json\" のことですか"},
+		{"slack: channel C1: channel_not_found (invite the bot there: /invite @atlhyper)", "slack：频道 C1：channel_not_found（请把机器人邀请到该频道：/invite @atlhyper）", "slack：チャンネル C1：channel_not_found（そこにボットを招待してください：/invite @atlhyper）"},
+		{"checkout is failing", "checkout 正在出错", "checkout が失敗しています"}, // the engine's
+		{"open store: open /x: permission denied", "打开存储：open /x: permission denied", "ストアを開く：open /x: permission denied"},
+		{"cluster", "集群", "クラスター"},
+		{"prod", "prod", "prod"}, // a name
+	} {
+		for lang, want := range map[string]string{"zh_CN.UTF-8": c.zh, "ja": c.ja, "C": c.en, "": c.en} {
+			if got := Line(lang, c.en); got != want {
+				t.Errorf("%s: %q is read as %q, want %q", lang, c.en, got, want)
+			}
+		}
+	}
+	if got := Say("zh", "unknown flag --x"); got != "unknown flag --x" {
+		t.Errorf("what only the command line says is read in chats as %q", got)
 	}
 }

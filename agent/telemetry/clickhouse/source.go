@@ -106,7 +106,7 @@ func Open(cfg Config) (*Source, error) {
 	options.MaxOpenConns, options.MaxIdleConns, options.DialTimeout = 6, 4, 3*time.Second
 	db, err := clickhouse.Open(options)
 	if err != nil {
-		return nil, errors.New("CLICKHOUSE_URL cannot be used: " + reason(err))
+		return nil, fmt.Errorf("CLICKHOUSE_URL cannot be used: %s", reason(err))
 	}
 	return &Source{cfg: cfg, db: db, ticker: telemetry.Ticker{
 		Source: sourceName, Window: cfg.Window, Within: cfg.Within, Reason: reason, Log: cfg.Logger,

@@ -70,7 +70,7 @@ func (f Refusal) Explain(model string, cause error) *assistant.ModelError {
 		e.Remedy = "Set GEMINI_API_KEY to a valid key that may use the Generative Language API."
 	case f.Code == 404:
 		e.Kind, e.Sentence = assistant.BadModel, fmt.Sprintf("Gemini has no model %q.", model)
-		e.Remedy = "Set GEMINI_MODEL to a model that exists, or leave it empty for " + DefaultModel + "."
+		e.Remedy = fmt.Sprintf("Set GEMINI_MODEL to a model that exists, or leave it empty for %s.", DefaultModel)
 	case f.Code == 429:
 		e.Kind, e.Sentence = assistant.Quota, "Gemini's quota is used up."
 		if f.RetryDelay > 0 {

@@ -83,7 +83,7 @@ func (x explainer) broken(ctx context.Context, err error) error {
 	if x.who == "OpenAI" {
 		who = x.who
 	}
-	return &assistant.ModelError{Kind: assistant.Broken, Sentence: "The connection to " + who + " broke in the middle of the answer.", Err: x.redact(err)}
+	return &assistant.ModelError{Kind: assistant.Broken, Sentence: fmt.Sprintf("The connection to %s broke in the middle of the answer.", who), Err: x.redact(err)}
 }
 
 // finish maps the API's finish reason. Its error is for a reply that was withheld.
