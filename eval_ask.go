@@ -72,7 +72,9 @@ func (c *evalAskCmd) Run(ctx context.Context, env *environment) error {
 			fmt.Fprintf(w, "%s\t%d\t%d\t%.3f\t\n", name, t.Right, t.Cases, t.Share())
 		}
 		row("all", score.All)
-		row("written before", score.Before)
+		row("  written before", score.Sets[asking.Before])
+		row("by others, learned", score.Sets[asking.Blind])
+		row("by others, unseen", score.Sets[asking.Unseen])
 		for _, by := range []map[string]asking.Tally{score.Langs, score.Kinds} {
 			for _, name := range slices.Sorted(maps.Keys(by)) {
 				row(name, by[name])
@@ -88,7 +90,8 @@ func (c *evalAskCmd) Run(ctx context.Context, env *environment) error {
 func askFigures(s asking.Score) map[string]float64 {
 	figures := map[string]float64{
 		"planner_score": s.All.Share(), "planner_cases": float64(s.All.Cases),
-		"planner_before": s.Before.Share(), "planner_before_cases": float64(s.Before.Cases),
+		"planner_before": s.Sets[asking.Before].Share(), "planner_before_cases": float64(s.Sets[asking.Before].Cases),
+		"planner_blind": s.Sets[asking.Blind].Share(), "planner_unseen": s.Sets[asking.Unseen].Share(),
 	}
 	for kind, t := range s.Kinds {
 		figures["planner_"+kind] = t.Share()

@@ -35,24 +35,34 @@ type Question struct {
 	First    string   `json:"first,omitempty"`    // the first line holds it
 	Proposes string   `json:"proposes,omitempty"` // the one change that it must propose; nothing may be proposed without
 	Asks     bool     `json:"asks,omitempty"`     // the right answer asks back
-	// Before says that the question was written before its author knew how the planner reads one.
-	Before bool `json:"-"`
+	Set      Set      `json:"-"`
 }
 
-//go:embed before.yaml questions.yaml
+// Set says who wrote a question, and so what a score over it is worth.
+type Set string
+
+// The sets of questions.
+const (
+	Own    Set = ""       // by who made the planner, while it was made
+	Before Set = "before" // by who made the planner, before it was read; the planner is not changed for them
+	Blind  Set = "blind"  // by others who had not read the planner, which was changed for them afterwards
+	Unseen Set = "unseen" // by others too; neither they nor the planner are changed for the other's sake
+)
+
+//go:embed before.yaml questions.yaml blind.yaml unseen.yaml
 var data embed.FS
 
 // Load gives the worlds and the questions about them.
 func Load() ([]World, []Question, error) {
-	var worlds []World
+	var worlds []World // all in the first file
 	var all []Question
-	for _, name := range []string{"questions.yaml", "before.yaml"} {
+	for _, name := range []string{"questions.yaml", "before.yaml", "blind.yaml", "unseen.yaml"} {
 		raw, err := data.ReadFile(name)
 		if err != nil {
 			return nil, nil, err
 		}
 		var f struct {
-			Written   string     `json:"written,omitempty"`
+			Written   Set        `json:"written,omitempty"`
 			Worlds    []World    `json:"worlds,omitempty"`
 			Questions []Question `json:"questions"`
 		}
@@ -61,7 +71,7 @@ func Load() ([]World, []Question, error) {
 		}
 		worlds = append(worlds, f.Worlds...)
 		for _, q := range f.Questions {
-			q.Before = f.Written == "before"
+			q.Set = f.Written
 			if err := q.check(worlds); err != nil {
 				return nil, nil, fmt.Errorf("%s: %q: %w", name, q.Ask, err)
 			}
@@ -161,6 +171,12 @@ func (t *Tally) add(v Verdict) {
 	}
 }
 
+func count[K comparable](by map[K]Tally, key K, v Verdict) {
+	t := by[key]
+	t.add(v)
+	by[key] = t
+}
+
 // Share is the part that was right, 0 when nothing was asked.
 func (t Tally) Share() float64 {
 	if t.Cases == 0 {
@@ -171,23 +187,22 @@ func (t Tally) Share() float64 {
 
 // Score sums up what was asked once.
 type Score struct {
-	All, Before Tally
-	Kinds       map[string]Tally
-	Langs       map[string]Tally
+	All   Tally // of the sets Own and Before
+	Sets  map[Set]Tally
+	Kinds map[string]Tally
+	Langs map[string]Tally
 }
 
 // Sum makes a score of verdicts.
 func Sum(verdicts []Verdict) Score {
-	s := Score{Kinds: map[string]Tally{}, Langs: map[string]Tally{}}
+	s := Score{Sets: map[Set]Tally{}, Kinds: map[string]Tally{}, Langs: map[string]Tally{}}
 	for _, v := range verdicts {
-		s.All.add(v)
-		if v.Question.Before {
-			s.Before.add(v)
+		if v.Question.Set == Own || v.Question.Set == Before {
+			s.All.add(v)
 		}
-		kind, lang := s.Kinds[v.Question.Kind], s.Langs[v.Question.Lang]
-		kind.add(v)
-		lang.add(v)
-		s.Kinds[v.Question.Kind], s.Langs[v.Question.Lang] = kind, lang
+		count(s.Sets, v.Question.Set, v)
+		count(s.Kinds, v.Question.Kind, v)
+		count(s.Langs, v.Question.Lang, v)
 	}
 	return s
 }

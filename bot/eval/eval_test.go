@@ -11,11 +11,9 @@ func TestTheQuestionsAreManyAndOfManyKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, langs, kinds, asked := 0, map[string]int{}, map[string]int{}, map[string]bool{}
+	sets, langs, kinds, asked := map[Set]int{}, map[string]int{}, map[string]int{}, map[string]bool{}
 	for _, q := range questions {
-		if q.Before {
-			before++
-		}
+		sets[q.Set]++
 		langs[q.Lang]++
 		kinds[q.Kind]++
 		key := q.World + strings.Join(q.Thread, "\n") + q.Incident + q.Ask
@@ -24,8 +22,8 @@ func TestTheQuestionsAreManyAndOfManyKinds(t *testing.T) {
 		}
 		asked[key] = true
 	}
-	if len(questions) < 100 || 3*before < len(questions) || len(worlds) < 5 {
-		t.Errorf("%d questions, %d of them written before, about %d worlds", len(questions), before, len(worlds))
+	if sets[Own] < 100 || 2*sets[Before] < sets[Own] || sets[Blind] < 90 || len(worlds) < 5 {
+		t.Errorf("%d questions, by who wrote them %v, about %d worlds", len(questions), sets, len(worlds))
 	}
 	for _, lang := range []string{"en", "zh", "ja"} {
 		if langs[lang] < 20 {
@@ -69,13 +67,13 @@ func TestAReplyIsJudgedByWhatAPersonSees(t *testing.T) {
 }
 
 func TestAScoreOfSeveralRuns(t *testing.T) {
-	right, wrong := Verdict{Question: Question{Kind: "why", Lang: "en", Before: true}}, Verdict{Question: Question{Kind: "why", Lang: "en"}, Wrong: "x"}
+	right, wrong := Verdict{Question: Question{Kind: "why", Lang: "en", Set: Before}}, Verdict{Question: Question{Kind: "why", Lang: "en"}, Wrong: "x"}
 	mean, always := Steady([][]Verdict{{right, right}, {right, wrong}, {right, right}})
 	if mean < 0.83 || mean > 0.84 || always != 0.5 {
 		t.Errorf("mean %f, always %f", mean, always)
 	}
 	s := Sum([]Verdict{right, wrong})
-	if s.All != (Tally{1, 2}) || s.Before != (Tally{1, 1}) || s.Kinds["why"] != (Tally{1, 2}) || s.Langs["en"].Share() != 0.5 {
+	if s.All != (Tally{1, 2}) || s.Sets[Before] != (Tally{1, 1}) || s.Kinds["why"] != (Tally{1, 2}) || s.Langs["en"].Share() != 0.5 {
 		t.Errorf("%+v", s)
 	}
 }
