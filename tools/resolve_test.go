@@ -143,7 +143,7 @@ func TestWhatAVerbDoesNotWorkOnIsSaid(t *testing.T) {
 		{"list_resources", `{"kind":"pods","selector":"app"}`, `The selector "app" is not of the form key=value.`},
 		{"topology", `{"target":"payments","direction":"sideways"}`, `"sideways" is no direction. upstream (who depends on it), downstream (what it depends on) or both.`},
 		{"silence", `{"for":"1000h"}`, "A silence lasts a week at most. Silence it again when it ends."},
-		{"top", `{"kind":"services"}`, "Only pods and nodes can be ranked. Usage: /atl top [pods|nodes] [-n NAMESPACE] [--cluster C]"},
+		{"top", `{"kind":"services"}`, "Only pods and nodes can be ranked. Usage: /atl top [pods|nodes] [--by cpu|memory] [-n NAMESPACE] [--cluster C]"},
 		{"explain", `{"id":"INC-99"}`, "There is no incident INC-99. /atl incidents --all lists them."},
 		{"explain", `{"id":"paymets"}`, `I find no workload, service, node or pod named "paymets" in staging. Did you mean payments?`},
 		{"timeline", `{"id":"payments"}`, `No open incident in staging touches "payments". /atl incidents lists the open ones; /atl risk payments shows its score.`},

@@ -221,7 +221,11 @@ func (q question) steps(what string) []step {
 		if m.Kind == entity.Node || q.has("capacity", "headroom", "room left", "free memory", "free cpu") || q.holds("余量", "容量", "空闲", "空き", "余裕") || strings.HasPrefix(m.Target, "node/") {
 			kind = "nodes"
 		}
-		return one("top", q.with("kind", kind))
+		by := ""
+		if (q.has("memory", "ram") || q.holds("内存", "メモリ")) && !q.has("cpu") {
+			by = "memory"
+		}
+		return one("top", q.with("kind", kind, "by", by))
 	case "yaml", "describe", "limits":
 		if target != "" {
 			return one(map[string]string{"yaml": "get_resource", "describe": "describe", "limits": "describe"}[what], q.with("target", target))
@@ -315,6 +319,9 @@ func (q question) list() []step {
 	case m.Target != "":
 		if about == kind && kind == m.Kind {
 			return nil // "the deployment payments" is one object and no list
+		}
+		if m.Kind != "" && q.unhealthy() {
+			args["unhealthy"] = true
 		}
 		args["match"] = name
 		if node := q.node(); kind == entity.Pod && node != "" && node != name { // its pods there, or all but those
