@@ -189,6 +189,10 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	if offer != nil {
 		return offer, nil
 	}
+	if len(wanted) > 0 && !s.means(asks[0]) && candidate(m, true) == "" { // what is asked is clear, and of what is not
+		note := q.say.Sprintf("There is no name in that, so this is what is wrong.")
+		return []step{{tool: "explain", args: q.about(), otherwise: []step{{tool: "overview", args: q.wide(), note: note}}, note: note}}, nil
+	}
 	if s.means(asks[0]) {
 		return nil, &tools.Problem{Sentence: q.say.Sprintf("Ask me in plain words, or with a command."), Remedy: q.examples()}
 	}

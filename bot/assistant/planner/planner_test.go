@@ -25,6 +25,7 @@ var questions = []struct {
 	{"hello", "overview"},
 	{"how are things in staging?", "overview cluster=staging"},
 	{"status please", "overview"},
+	{"rollout history please", "explain ; overview"}, // of what, is not said
 	{"anything on fire?", "overview"},
 	{"is prod healthy", "overview cluster=prod"},
 	{"is everything fine in shop?", "alerts namespace=shop"},
