@@ -22,7 +22,7 @@ func TestTheQuestionsAreManyAndOfManyKinds(t *testing.T) {
 		}
 		asked[key] = true
 	}
-	if sets[Own] < 100 || 2*sets[Before] < sets[Own] || sets[Blind] < 90 || len(worlds) < 5 {
+	if sets[Own] < 100 || 2*sets[Before] < sets[Own] || sets[Blind] < 90 || sets[Unseen] < 90 || len(worlds) < 5 {
 		t.Errorf("%d questions, by who wrote them %v, about %d worlds", len(questions), sets, len(worlds))
 	}
 	for _, lang := range []string{"en", "zh", "ja"} {
