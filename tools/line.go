@@ -32,6 +32,10 @@ func (t *typed[A]) positions() []string { return t.pos }
 // word is no tool's verb: then the text is a question, not a command. A line that lacks something comes with its error and
 // with the call as far as it goes.
 func (r *Registry) ParseLine(line string) (tool string, args json.RawMessage, ok bool, err error) {
+	if m := quotes.FindStringSubmatch(line); m != nil && m[1] != "" {
+		args, err = json.Marshal(map[string]string{"text": m[1]})
+		return ExplainText, args, true, err
+	}
 	words, err := split(line)
 	if err != nil {
 		words = strings.Fields(line) // an apostrophe, as in "what's wrong", or a quote that was forgotten

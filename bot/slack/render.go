@@ -46,10 +46,13 @@ type rendered struct {
 // render turns a message into blocks. Plain strings go into plain_text and rich_text, which Slack shows as they are,
 // so that a pod called <!channel> or *x* keeps its name and pings nobody. What does not fit is cut, and says so; the
 // title, the buttons and the footer always fit, because they are what a person acts on.
-func render(m message.Message) rendered {
+func render(m message.Message) rendered { return renderIn(m, maxMessage, maxBlocks) }
+
+// renderIn is render within so many characters of JSON and so many blocks.
+func renderIn(m message.Message, room, blocks int) rendered {
 	m = message.Legible(m)
 	r := rendered{Text: escape(fallback(m))}
-	b := builder{room: maxMessage, left: maxBlocks, lang: m.Lang}
+	b := builder{room: room, left: blocks, lang: m.Lang}
 	if len(m.Mention) > 0 {
 		var who []slack.RichTextSectionElement
 		for _, id := range m.Mention {

@@ -238,10 +238,15 @@ func (s *Slack) answer(run *session, h *heard) {
 	if h.in.Kind == bot.Opened {
 		s.open.begin(h.in.Place)
 	}
-	s.threads.join(h.in.Place)
+	if h.in.Kind != bot.Pointed { // whose answer one person sees: that makes no thread ours
+		s.threads.join(h.in.Place)
+	}
 	person, lang, err := s.people.look(ctx, h.user, h.teams)
 	if err != nil {
 		s.log.Warn("cannot look a person up in full", "user", h.user, "stranger", person.Stranger, "err", err)
+		if h.fresh && person.Stranger { // Slack did not say so, it said nothing
+			return
+		}
 	}
 	h.in.Person, h.in.Lang = person, lang
 	if h.in.At.IsZero() {

@@ -20,6 +20,7 @@ type Message struct {
 	User        string
 	Fallback    string // the text field, shown when there are no blocks
 	Blocks      []any  // decoded JSON
+	Attachments []any  // of another app's message: most alerts stand in these
 	Metadata    json.RawMessage
 	Only        string // the one person who sees it, "" for everyone
 	Edits       int
