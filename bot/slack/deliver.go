@@ -64,6 +64,9 @@ func (s *Slack) post(ctx context.Context, p bot.Place, m message.Message, key st
 	}
 	ref := refTo(p, ts)
 	ref.Channel = orElse(channel, p.Channel) // of a person's id it is the direct channel, and only that takes edits and files
+	if ref.Channel != p.Channel {
+		s.directs.learn(p.Channel, ref.Channel)
+	}
 	s.sent.delivered(p, ref, key)
 	s.threads.join(bot.Place{Surface: "slack", Channel: ref.Channel, Thread: ref.Thread})
 	s.upload(ctx, ref, r)

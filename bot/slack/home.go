@@ -51,13 +51,16 @@ func (r *responder) Loses(m message.Message) bool {
 // Send implements bot.Courier.
 func (r *responder) Send(ctx context.Context, m message.Message) error {
 	to := r.in.Place
-	to.Channel, to.Thread = r.user, "" // Slack opens the direct channel with a person to whom something is posted
+	to.Channel, to.Thread = r.s.directs.with(r.user), ""
 	if r.direct {
 		to = r.in.Place
 	}
 	key := "whole-" + r.in.ID
 	return again(ctx, "send the whole", func() error {
-		_, found, err := r.s.sent.find(ctx, to, key, false)
+		ref, found, err := r.s.sent.find(ctx, to, key, false)
+		if found { // by a try whose outcome was not known, which therefore sent no files
+			r.s.upload(ctx, ref, render(m))
+		}
 		if err != nil || found {
 			return err
 		}

@@ -124,6 +124,9 @@ func (r *responder) answer(ctx context.Context, m message.Message) error {
 		if err := r.whisper(ctx, m); err != nil {
 			return err
 		}
+		if r.placeholder.Message == "" { // to clear what the response URL showed would take the answer
+			return nil
+		}
 		return r.clear(ctx)
 	case r.placeholder.Message != "":
 		return r.s.editOver(ctx, r.placeholder, m)

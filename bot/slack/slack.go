@@ -70,6 +70,7 @@ type Slack struct {
 	threads *threadBook
 	sent    *ledger
 	open    assistantBook
+	directs directBook
 
 	lastEvent atomic.Int64 // unix nanoseconds, 0: never
 
@@ -235,8 +236,15 @@ func (s *Slack) answer(run *session, h *heard) {
 			return
 		}
 	}
-	if h.in.Kind == bot.Opened {
+	switch h.in.Kind {
+	case bot.Opened:
 		s.open.begin(h.in.Place)
+		fallthrough
+	case bot.Direct, bot.Home:
+		s.directs.learn(h.user, h.in.Place.Channel)
+	}
+	if h.in.Place.Channel == h.user {
+		h.in.Place.Channel = s.directs.with(h.user)
 	}
 	if h.in.Kind != bot.Pointed { // whose answer one person sees: that makes no thread ours
 		s.threads.join(h.in.Place)

@@ -138,6 +138,30 @@ func TestEachLimitIsEnforced(t *testing.T) {
 	}
 }
 
+// callJSON is call for a method that takes JSON alone; it gives the whole answer.
+func callJSON(t *testing.T, s *Server, method string, args obj) (answer obj) {
+	t.Helper()
+	body, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+method, strings.NewReader(string(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+BotToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
 func TestCallsAreRefusedBySlacksCodes(t *testing.T) {
 	s := New(Config{Burst: -1})
 	defer s.Close()
@@ -231,26 +255,7 @@ func TestModalsAreLimitedAndTriggersDie(t *testing.T) {
 	}
 	open := func(id string, v obj) string {
 		t.Helper()
-		body, err := json.Marshal(obj{"trigger_id": id, "view": v})
-		if err != nil {
-			t.Fatal(err)
-		}
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"views.open", strings.NewReader(string(body)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+BotToken)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		var answer obj
-		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-			t.Fatal(err)
-		}
-		return str(answer, "error")
+		return str(callJSON(t, s, "views.open", obj{"trigger_id": id, "view": v}), "error")
 	}
 	fresh := trigger()
 	if code := open(fresh, view(nil)); code != "" {

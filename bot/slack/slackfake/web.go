@@ -70,7 +70,7 @@ var methods = map[string]method{
 var ordinary = []string{
 	"channel_not_found", "not_in_channel", "is_archived", "message_not_found", "user_not_found", "missing_scope",
 	"token_revoked", "invalid_auth", "expired_trigger_id", "thread_not_found", "already_reacted",
-	"invalid_thread_ts", "message_not_in_streaming_state",
+	"invalid_thread_ts", "message_not_in_streaming_state", "not_enabled", "hash_conflict",
 }
 
 // maxCall bounds what is read of one call.
