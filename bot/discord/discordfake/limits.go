@@ -28,6 +28,8 @@ const (
 	maxThreadName  = 100
 	maxNonce       = 25
 	maxDirections  = 100 // a command's description
+	maxCommandName = 32
+	maxOnMessages  = 5 // commands in the menus of messages
 	maxOptions     = 25
 	maxOption      = 100 // its label, and its value
 	maxPlaceholder = 150

@@ -188,9 +188,9 @@ func TestSuggestionsAreRefusedBeyondTheirLimits(t *testing.T) {
 func TestCommandsAreRefusedBeyondTheirLimits(t *testing.T) {
 	s := New(Config{})
 	defer s.Close()
-	put := func(options ...any) int {
+	register := func(commands ...any) int {
 		t.Helper()
-		body, err := json.Marshal([]any{obj{"name": "atl", "description": "d", "options": options}})
+		body, err := json.Marshal(commands)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,6 +205,10 @@ func TestCommandsAreRefusedBeyondTheirLimits(t *testing.T) {
 		}
 		resp.Body.Close()
 		return resp.StatusCode
+	}
+	put := func(options ...any) int {
+		t.Helper()
+		return register(obj{"name": "atl", "description": "d", "options": options})
 	}
 	option := func(name string, more obj) obj {
 		o := obj{"type": 3, "name": name, "description": "d"}
@@ -234,6 +238,35 @@ func TestCommandsAreRefusedBeyondTheirLimits(t *testing.T) {
 		if status := put(options...); status != 400 {
 			t.Errorf("%s: more is taken: %d", name, status)
 		}
+	}
+	onMessages := func(n int, more obj) (out []any) {
+		for i := range n {
+			o := obj{"type": 3, "name": fmt.Sprint("Explain this ", i)}
+			for k, v := range more {
+				o[k] = v
+			}
+			out = append(out, o)
+		}
+		return out
+	}
+	if status := register(append(onMessages(4, nil), onMessages(1, obj{"name": x(32), "options": nil, "name_localizations": obj{"ja": x(32)}})...)...); status != 200 {
+		t.Errorf("five commands on messages are refused: %d", status)
+	}
+	for name, commands := range map[string][]any{
+		"32 of a name":                {obj{"type": 3, "name": x(33)}},
+		"32 of a name in a language":  onMessages(1, obj{"name_localizations": obj{"ja": x(33)}}),
+		"a name":                      {obj{"type": 3}},
+		"5 commands on messages":      onMessages(6, nil),
+		"no description on a message": onMessages(1, obj{"description": "d"}),
+		"no options on a message":     onMessages(1, obj{"options": []any{option("a", nil)}}),
+		"a typed name in lower case":  {obj{"name": "Explain this", "description": "d"}},
+	} {
+		if status := register(commands...); status != 400 {
+			t.Errorf("%s: more is taken: %d", name, status)
+		}
+	}
+	if err := s.Point("401", Message{}, "Explain this"); err == nil {
+		t.Error("a command was taken that messages do not have")
 	}
 }
 
