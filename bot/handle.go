@@ -213,7 +213,7 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 		m := card.Help(b.help(caller), caller.Lang)
 		return &m, nil
 	case "home":
-		return b.page(ctx, in, "")
+		return b.page(ctx, in, false, "")
 	}
 	if word, ok := aboutModel(text, in.Kind); ok {
 		return b.model(ctx, in, r, caller, word)

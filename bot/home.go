@@ -27,7 +27,7 @@ func (b *Bot) publish(ctx context.Context, in Inbound, r Responder, said string)
 	defer b.takeTurn(ctx, Place{Surface: in.Place.Surface, Channel: "home", Thread: in.Person.ID})()
 	in.Prefers = b.cfg.Engine.People.Lang(in.Person.ID) // what was pressed may have changed it
 	in.Text = ""
-	m, err := b.page(ctx, in, said)
+	m, err := b.page(ctx, in, true, said)
 	if err != nil {
 		if ctx.Err() != nil {
 			return
@@ -39,15 +39,15 @@ func (b *Bot) publish(ctx context.Context, in Inbound, r Responder, said string)
 	}
 }
 
-// page makes a person's home of what the tools say to them. Whoever may see nothing is told how to get access.
-func (b *Bot) page(ctx context.Context, in Inbound, said string) (*msg.Message, error) {
+// page makes a person's home of what the tools say to them; stays says that it is published, and no message. Whoever may see nothing is told how to get access.
+func (b *Bot) page(ctx context.Context, in Inbound, stays bool, said string) (*msg.Message, error) {
 	caller := tools.Caller{Person: in.Person, Lang: lang(in), Question: "home", Place: in.Place.Surface + "/" + in.Place.Channel}
 	if b.cfg.Engine.People.Highest(in.Person) == people.Nobody {
 		m := card.NoAccess(caller.Lang)
 		return &m, nil
 	}
 	p := phrase.For(caller.Lang)
-	h := card.Page{Said: said, Role: b.roles(in.Person, p, caller.Lang)}
+	h := card.Page{Stays: stays, Said: said, Role: b.roles(in.Person, p, caller.Lang)}
 	// told is what a tool says, or why it cannot.
 	told := func(tool string) (*tools.Result, error) {
 		res, err := b.cfg.Tools.Call(ctx, caller, tool, nil)

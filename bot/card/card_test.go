@@ -304,7 +304,7 @@ func page() card.Page {
 		i.ID, i.Title, i.Cause, i.Entities, i.Namespace = "INC-215", "search is slow", incident.Cause{}, nil, "search"
 	})
 	return card.Page{
-		Headline: "2 incidents are open in prod-eu, staging.", Dark: true, Said: "Why I think it is deployment/payments · prod-eu / shop",
+		Headline: "2 incidents are open in prod-eu, staging.", Dark: true, Stays: true, Said: "Why I think it is deployment/payments · prod-eu / shop",
 		Open: []card.Opened{{Incident: failing(), Thread: "https://home.slack.com/archives/C0OPS/p1772506440000100"}, {Incident: warned}},
 		Clusters: []message.Fact{
 			{Label: "prod-eu", Value: "🟢 agent connected, heard 2s ago · 4 nodes, 61 pods"},

@@ -20,6 +20,7 @@ type Page struct {
 	OnCall   string
 	Role     string // the reader's own
 	Speaks   string // in which language the reader is answered
+	Stays    bool   // on a page that stands until it is shown anew
 	Said     string // the title of the answer to what was pressed here, "" when nothing was
 }
 
@@ -82,7 +83,10 @@ func HomePage(h Page, now time.Time, lang string) msg.Message {
 		msg.Paragraph{Heading: p.Sprintf("On call"), Text: h.OnCall},
 		msg.Facts{Heading: p.Sprintf("You"), Facts: []msg.Fact{{Label: p.Sprintf("Role"), Value: h.Role}, {Label: p.Sprintf("Language"), Value: h.Speaks}}},
 	)
-	m.Footer = p.Sprintf("As of %s. It is read anew when you open it, and after each button.", now.UTC().Format("15:04:05 MST"))
+	m.Footer = p.Sprintf("As of %s.", now.UTC().Format("15:04:05 MST"))
+	if h.Stays {
+		m.Footer += " " + p.Sprintf("It is read anew when you open it, and after each button.")
+	}
 	return Say(m, lang)
 }
 

@@ -138,6 +138,7 @@ func Cards(kind string) map[string]message.Message {
 // page is a home with many incidents, clusters and rights.
 func page(name string, n int, i *incident.Incident) card.Page {
 	h := card.Page{
+		Stays:    true,
 		Headline: fmt.Sprintf("%d incidents are open in prod-eu.", n), Dark: true, Said: "Why I think it is deployment/" + name,
 		OnCall: name + " is on call, until Tue 2026-03-03 09:00 CET.", Role: "viewer everywhere", Speaks: "You are answered in English.",
 	}
