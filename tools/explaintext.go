@@ -41,6 +41,9 @@ func explainTextTool(e *engine.Engine) (Tool, error) {
 	s := shape{name: ExplainText, verb: "explain this:", usage: "explain this: TEXT…", pos: []string{"text…"}, private: true}
 	return define(s, func(ctx context.Context, caller Caller, a args) (*Result, error) {
 		p, now := phrase.For(caller.Lang), e.Now()
+		if len(e.Fleet.Clusters()) == 0 {
+			return nil, noCluster(caller)
+		}
 		found, err := namedIn(ctx, e, a.Text[:min(len(a.Text), maxRead)])
 		if err != nil {
 			return nil, err
