@@ -156,6 +156,10 @@ func (b *Bot) roles(who people.Person, p *message.Printer, lang string) string {
 		where := strings.TrimSuffix(g.Cluster+" / "+g.Namespace, " / ")
 		out = append(out, p.Sprintf("%s in %s", phrase.Word(lang, g.Role.String()), where))
 	}
+	const most = 5
+	if more := len(out) - most; more > 0 {
+		out = append(out[:most], p.Sprintf("+%d more", more))
+	}
 	return strings.Join(out, ", ")
 }
 

@@ -102,10 +102,11 @@ func opened(one msg.Message, o Opened, p *message.Printer, lang string) []msg.Bl
 		lines[i] = phrase.Say(lang, lines[i])
 	}
 	out := []msg.Block{msg.Paragraph{Heading: one.Tone.Mark() + " " + phrase.Say(lang, one.Title), Text: strings.Join(lines, "\n")}}
+	row := []msg.Button{{Label: p.Sprintf("Explain %s", o.Incident.ID), Action: ActExplain, Subject: o.Incident.ID}}
 	if o.Thread != "" {
-		out = append(out, Link(p.Sprintf("Open the thread"), o.Thread))
+		row = append(row, msg.Button{Label: p.Sprintf("Open the thread"), URL: o.Thread})
 	}
-	return append(out, msg.Actions{Buttons: []msg.Button{{Label: p.Sprintf("Explain %s", o.Incident.ID), Action: ActExplain, Subject: o.Incident.ID}}})
+	return append(out, msg.Actions{Buttons: row})
 }
 
 // NoAccess is all that somebody sees who may see nothing.

@@ -193,6 +193,9 @@ func decodeInteraction(payload []byte) (*heard, error) {
 	h := &heard{user: c.User.ID, teams: nonEmpty(c.User.TeamID), responseURL: c.ResponseURL, trigger: c.TriggerID}
 	switch c.Type {
 	case slack.InteractionTypeBlockActions:
+		if a := c.ActionCallback.BlockActions; len(a) > 0 && strings.HasPrefix(a[0].ActionID, linkAction+actionMark) {
+			return nil, nil
+		}
 		return h, h.click(c)
 	case slack.InteractionTypeShortcut:
 		if c.CallbackID != AskShortcut {

@@ -41,7 +41,7 @@ func hosting(t *testing.T) bot.Handler {
 		if in.Kind == bot.Home || in.AtHome {
 			n++
 			m := message.Message{Title: fmt.Sprint("home ", n), Blocks: []message.Block{message.Actions{Buttons: []message.Button{
-				{Label: "Explain INC-1", Action: card.ActExplain, Subject: "INC-1"}, {Label: "Ask…", Action: card.ActAsk, Subject: "question"},
+				{Label: "Explain INC-1", Action: card.ActExplain, Subject: "INC-1"}, {Label: "Open the thread", URL: "https://home.slack.com/archives/C0OPS/p1"}, {Label: "Ask…", Action: card.ActAsk, Subject: "question"},
 			}}, message.Select{Placeholder: "more", Options: []message.Button{{Label: "INC-2", Action: card.ActExplain, Subject: "INC-2"}}}}}
 			if err := r.(bot.Publisher).Publish(ctx, m); err != nil && ctx.Err() == nil {
 				t.Error(err)
@@ -80,6 +80,7 @@ func TestAHomeIsShownWhenItIsOpenedAndAnewAfterAButton(t *testing.T) {
 		if m := o.expect(t, "D0MIA", "answered incident.explainINC-1"); m.Thread != "" {
 			t.Errorf("%+v", m)
 		}
+		ok(t, o.ClickHome(mia, "Open the thread")) // Slack opens it, and tells us, which is acknowledged and no more
 		ok(t, o.ClickHome(mia, "INC-2"))
 		o.home(t, mia, "home 3")
 		o.expect(t, "D0MIA", "answered incident.explainINC-2")

@@ -31,6 +31,9 @@ const (
 	maxFallback = 3000
 )
 
+// linkAction is the action of a button that opens an address. Slack tells of its click all the same.
+const linkAction = "link"
+
 // actionMark parts a button's action from the number that makes its action_id unique within the message.
 const actionMark = "#"
 
@@ -221,6 +224,9 @@ func buttons(block int, a message.Actions) slack.Block {
 			e.Style = slack.StylePrimary
 		case message.Danger:
 			e.Style = slack.StyleDanger
+		}
+		if button.URL != "" {
+			e.ActionID, e.URL = linkAction+id, button.URL
 		}
 		elements = append(elements, e)
 	}

@@ -145,9 +145,11 @@ func page(name string, n int, i *incident.Incident) card.Page {
 	for k := range n {
 		one := *i
 		one.ID = fmt.Sprint("INC-", k)
-		h.Open = append(h.Open, card.Opened{Incident: &one, Silent: k%2 == 1, Thread: "https://home.slack.com/archives/C0OPS/p1772506440000100"})
+		h.Open = append(h.Open, card.Opened{Incident: &one, Silent: k%2 == 1, Thread: fmt.Sprintf("https://home.slack.com/archives/C0OPS/p17725064400001%02d", k)})
 		h.Clusters = append(h.Clusters, message.Fact{Label: fmt.Sprintf("%s-%d", name, k), Value: "🟢 agent connected, heard 2s ago; it cannot read " + name})
-		h.Role += ", operator in " + name
+		if k < 4 {
+			h.Role += ", operator in " + name
+		}
 	}
 	return h
 }

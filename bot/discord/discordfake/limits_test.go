@@ -72,6 +72,9 @@ func TestEachLimitIsEnforced(t *testing.T) {
 		"80 of a label":                {rows(obj{"type": 1, "components": []any{aButton("a", x(80))}}), rows(obj{"type": 1, "components": []any{aButton("a", x(81))}})},
 		"100 of a custom_id":           {rows(obj{"type": 1, "components": []any{aButton(x(100), "b")}}), rows(obj{"type": 1, "components": []any{aButton(x(101), "b")}})},
 		"a custom_id once":             {rows(rowOf(1)), rows(rowOf(1), rowOf(1))},
+		"512 of an address":            {rows(obj{"type": 1, "components": []any{aLink("https://"+x(504), "")}}), rows(obj{"type": 1, "components": []any{aLink("https://"+x(505), "")}})},
+		"a link has no custom_id":      {rows(obj{"type": 1, "components": []any{aLink("https://a", "")}}), rows(obj{"type": 1, "components": []any{aLink("https://a", "c")}})},
+		"a link has an address":        {rows(obj{"type": 1, "components": []any{aLink("https://a", "")}}), rows(obj{"type": 1, "components": []any{aLink("", "")}})},
 		"25 options":                   {rows(menuOf(25, 1)), rows(menuOf(26, 1))},
 		"an option at least":           {rows(menuOf(1, 1)), rows(menuOf(0, 1))},
 		"100 of an option":             {rows(menuOf(1, 100)), rows(menuOf(1, 101))},
@@ -111,6 +114,14 @@ func asked(change func(obj)) obj {
 func named(id string) obj { return asked(func(l obj) { l["component"].(obj)["custom_id"] = id }) }
 
 func anOption(label, value string) obj { return obj{"label": label, "value": value} }
+
+func aLink(address, id string) obj {
+	o := obj{"type": 2, "style": 5, "label": "l", "url": address}
+	if id != "" {
+		o["custom_id"] = id
+	}
+	return o
+}
 
 func menu(options ...any) obj {
 	if options == nil {

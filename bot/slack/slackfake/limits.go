@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -26,6 +27,7 @@ const (
 	maxID              = 255
 	maxButtonText      = 75
 	maxButtonValue     = 2000
+	maxButtonURL       = 3000
 	maxViewTitle       = 24
 	maxPrivateMetadata = 3000
 	maxMarkdown        = 12_000
@@ -163,6 +165,9 @@ func checkButton(b map[string]any, actionIDs map[string]bool) string {
 	}
 	if p := checkText(b["text"], maxButtonText, "plain_text"); p != "" {
 		return "button: " + p
+	}
+	if url, ok := b["url"]; ok && (runes(str(b, "url")) > maxButtonURL || !strings.HasPrefix(str(b, "url"), "http")) {
+		return fmt.Sprintf("url must be an address of at most %d characters, is %v", maxButtonURL, url)
 	}
 	if runes(str(b, "value")) > maxButtonValue {
 		return fmt.Sprintf("button value must be at most %d characters", maxButtonValue)

@@ -97,6 +97,8 @@ func TestEachLimitIsEnforced(t *testing.T) {
 		"25 buttons of a row":           {one(buttons(25)), one(buttons(26)), ""},
 		"75 characters of a label":      {one(actions(button("a", x(75), "v"))), one(actions(button("a", x(76), "v"))), ""},
 		"2000 characters of a value":    {one(actions(button("a", "b", x(2000)))), one(actions(button("a", "b", x(2001)))), ""},
+		"3000 characters of an address": {one(actions(obj{"type": "button", "text": plainText("b"), "url": "https://" + x(2992)})), one(actions(obj{"type": "button", "text": plainText("b"), "url": "https://" + x(2993)})), ""},
+		"an address that is one":        {one(actions(obj{"type": "button", "text": plainText("b"), "url": "https://a.example"})), one(actions(obj{"type": "button", "text": plainText("b"), "url": "javascript:alert(1)"})), ""},
 		"255 characters of an action":   {one(actions(button(x(255), "b", "v"))), one(actions(button(x(256), "b", "v"))), ""},
 		"an action_id once":             {[]any{actions(button("a", "b", "v")), actions(button("b", "b", "v"))}, []any{actions(button("a", "b", "v")), actions(button("a", "b", "v"))}, ""},
 		"a block_id once":               {[]any{obj{"type": "divider", "block_id": "a"}, obj{"type": "divider", "block_id": "b"}}, []any{obj{"type": "divider", "block_id": "a"}, obj{"type": "divider", "block_id": "a"}}, ""},

@@ -37,7 +37,7 @@ type File struct {
 }
 
 // Button is a button of a message.
-type Button struct{ Label, ActionID, BlockID, Value, Style string }
+type Button struct{ Label, ActionID, BlockID, Value, Style, URL string }
 
 // Text is everything that the message shows, block after block, one a line.
 func (m Message) Text() string {
@@ -68,7 +68,7 @@ func (m Message) Buttons() []Button {
 			}
 			out = append(out, Button{
 				Label: str(object(e["text"]), "text"), ActionID: str(e, "action_id"),
-				BlockID: str(block, "block_id"), Value: str(e, "value"), Style: str(e, "style"),
+				BlockID: str(block, "block_id"), Value: str(e, "value"), Style: str(e, "style"), URL: str(e, "url"),
 			})
 		}
 	}
