@@ -93,7 +93,7 @@ func decodeEvent(payload []byte, self identity) (*heard, error) {
 	}
 	if c.Type == "event_callback" && e.Type == "app_home_opened" {
 		// The tab of messages is opened with every look at them, and shows nothing of ours.
-		if e.Tab != homeTab || c.EventID == "" || e.User == "" || e.Channel == "" {
+		if e.Tab != homeTab || c.EventID == "" || e.User == "" || e.User == self.User || e.Channel == "" {
 			return nil, nil
 		}
 		return &heard{user: e.User, direct: true, fresh: true, in: bot.Inbound{
