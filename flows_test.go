@@ -1083,6 +1083,40 @@ func TestSlacksAssistantsThreadIsTheSameConversation(t *testing.T) {
 	until("the incident is not suggested", func() bool { return suggested("Why INC-1: ") })
 }
 
+func TestSlacksHomeTellsAGuestHowToGetAccessAndNothingElse(t *testing.T) {
+	room := newSlackScreen(t).(slackScreen)
+	room.AddUser(slackfake.User{ID: "U0GUEST", Name: "Gus", Guest: true, Locale: "en-GB"})
+	room.AddUser(slackfake.User{ID: "U0AWAY", Name: "Ada", Team: slackfake.OtherTeam, Locale: "ja-JP"})
+	s := newScene(t, room)
+	for user, words := range map[string]string{"U0GUEST": "You have no access to AtlHyper here.", "U0AWAY": "ここでは AtlHyper を利用できません。"} {
+		s.do(room.OpenHome(user))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		err := room.Wait(ctx, func() bool { m, _ := room.Home(user); return strings.Contains(m.Text(), words) })
+		cancel()
+		m, _ := room.Home(user)
+		if err != nil || strings.Contains(m.Text(), flowCluster) || len(m.Buttons()) != 0 {
+			t.Errorf("%s sees (%v):\n%s", user, err, m.Text())
+		}
+		// What they press and point at all the same is not answered.
+		s.do(room.Shortcut(user, "Ask AtlHyper"))
+		said, err := room.Say(mia, ops, "deployment/"+s.healthy(0)+" is slow")
+		s.do(err)
+		s.do(room.Point(user, said, "Explain this"))
+	}
+	s.do(s.point(theKen, theMia, s.healthy(0))) // by when it is answered, theirs would be
+	s.expect(theKen, "It names one thing that I know")
+	for _, m := range append(room.Messages(ops), append(room.Messages("D0GUEST"), room.Messages("D0AWAY")...)...) {
+		if m.User == slackfake.BotUser && m.Only != ken {
+			t.Errorf("%q was said to %q", m.Text(), m.Only)
+		}
+	}
+	for _, user := range []string{"U0GUEST", "U0AWAY"} {
+		if v, open := room.View(user); open {
+			t.Errorf("%s was given a form: %s", user, v.Text())
+		}
+	}
+}
+
 func TestTheGuideNamesEveryFlow(t *testing.T) {
 	raw, err := os.ReadFile("docs/guide/chat.md")
 	if err != nil {
