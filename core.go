@@ -383,7 +383,7 @@ func (c *core) complete(line string) []string {
 		words = append(words, "")
 	}
 	last := words[len(words)-1]
-	candidates := append(c.tools.Verbs(), "help")
+	candidates := append(c.tools.Verbs(), "help", "home")
 	if len(words) > 1 {
 		candidates = c.tools.Names()
 	}

@@ -49,6 +49,12 @@ func (b *Bot) click(ctx context.Context, in Inbound, r Responder, caller tools.C
 		return judged(incident.Wrong)
 	case card.ActNoise:
 		return judged(incident.Noise)
+	case card.ActAsk:
+		return b.asking(ctx, in, r, caller)
+	case card.ActLang:
+		return b.speak(ctx, in, r, caller)
+	case card.ActWhole:
+		return b.whole(ctx, in, r, caller)
 	case card.ActUndo:
 		args, err := json.Marshal(map[string]string{"id": in.Subject})
 		if err != nil {

@@ -35,10 +35,18 @@ func (b *Bot) Handle(ctx context.Context, in Inbound, r Responder) {
 		return // delivered twice by the platform
 	}
 	if b.cfg.Engine.People.Highest(in.Person) == people.Nobody {
+		if in.Kind == Home || in.AtHome { // a page of their own, which would stay as it is without a word
+			b.publish(ctx, in, r, "")
+			return
+		}
 		b.log.Info("stranger ignored", "person", in.Person.ID)
 		return
 	}
 	in.Prefers = b.cfg.Engine.People.Lang(in.Person.ID)
+	if in.Kind == Home {
+		b.publish(ctx, in, r, "")
+		return
+	}
 	if in.Kind == Opened || in.Kind == Moved {
 		b.greet(ctx, in, r)
 		return
@@ -47,6 +55,10 @@ func (b *Bot) Handle(ctx context.Context, in Inbound, r Responder) {
 		defer b.takeTurn(ctx, in.Place)()
 	}
 	b.ready(ctx, in, r)
+	said := ""
+	if in.AtHome {
+		defer func() { b.publish(ctx, in, r, said) }()
+	}
 	m, err := b.attempt(ctx, in, r)
 	if err != nil && ctx.Err() != nil {
 		return // the process ends
@@ -61,7 +73,14 @@ func (b *Bot) Handle(ctx context.Context, in Inbound, r Responder) {
 	if m == nil {
 		return
 	}
-	if err := r.Answer(ctx, *m); err != nil && ctx.Err() == nil {
+	if err := b.offerWhole(ctx, in, r, m); err != nil {
+		b.log.Warn("a cut answer is not offered whole", "surface", in.Place.Surface, "err", err)
+	}
+	err = r.Answer(ctx, *m)
+	switch {
+	case err == nil:
+		said = m.Title
+	case ctx.Err() == nil:
 		b.log.Error("answer not delivered", "surface", in.Place.Surface, "err", err)
 	}
 }
@@ -178,6 +197,8 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 	switch in.Kind {
 	case Click, Submit:
 		return b.click(ctx, in, r, caller)
+	case Pointed:
+		return b.evidence(ctx, in, caller, in.Evidence)
 	}
 	text := strings.TrimSpace(in.Text)
 	text = strings.TrimSpace(strings.TrimPrefix(text, "/atl"))
@@ -194,6 +215,8 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 	case "help", "?", "/help":
 		m := card.Help(b.help(caller), caller.Lang)
 		return &m, nil
+	case "home":
+		return b.page(ctx, in, false, "")
 	}
 	if word, ok := aboutModel(text, in.Kind); ok {
 		return b.model(ctx, in, r, caller, word)
@@ -203,7 +226,10 @@ func (b *Bot) answer(ctx context.Context, in Inbound, r Responder) (*message.Mes
 		return &m, nil
 	}
 	if tool, args, ok, err := b.cfg.Tools.ParseLine(text); ok {
-		if err == nil {
+		switch {
+		case err == nil && tool == tools.ExplainText:
+			return b.evidence(ctx, in, caller, evidenceIn(args))
+		case err == nil:
 			return b.run(ctx, in, caller, tool, args)
 		}
 		if in.Kind == Slash || strings.Contains(text, " -") || tool == "scale" {

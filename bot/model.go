@@ -39,12 +39,13 @@ type Models interface {
 	ClearModel(ctx context.Context) error
 }
 
-// help lists the commands of a caller. To set the model up is none of the tools: its form is the conversation's, and no
-// program may fill it in.
+// help lists the commands of a caller. The home and the model's set-up are none of the tools: they are the conversation's, and
+// no program may fill in the form.
 func (b *Bot) help(caller tools.Caller) []tools.Spec {
-	specs := b.cfg.Tools.Help(caller)
+	p := phrase.For(caller.Lang)
+	specs := append(b.cfg.Tools.Help(caller), tools.Spec{Verb: "home", Usage: "home", Summary: p.Sprintf("What is wrong now, the clusters, who is on call, and who you are here."), Role: people.Viewer})
 	if b.cfg.Models != nil && b.cfg.Engine.People.RoleOf(caller.Person, "", "") >= people.Admin {
-		summary := phrase.For(caller.Lang).Sprintf("Which model answers; set opens a form for another one and its key.")
+		summary := p.Sprintf("Which model answers; set opens a form for another one and its key.")
 		specs = append(specs, tools.Spec{Verb: "model", Usage: "model [set|clear]", Summary: summary, Role: people.Admin, ByHand: true})
 	}
 	return specs

@@ -159,3 +159,53 @@ func (b *Bot) chosen(ctx context.Context, id string) (o tools.Option, err error)
 	}
 	return o, nil
 }
+
+// allClusters is the choice that names none.
+const allClusters = "*"
+
+// asking opens a form for a question, and takes what was filled in as if it had been typed.
+func (b *Bot) asking(ctx context.Context, in Inbound, r Responder, caller tools.Caller) (*msg.Message, error) {
+	p := phrase.For(caller.Lang)
+	if in.Kind == Click {
+		prompt := form(p, p.Sprintf("Ask AtlHyper"))
+		prompt.Action, prompt.Subject = card.ActAsk, in.Subject
+		prompt.Fields = []Field{{Name: "question", Label: p.Sprintf("Question"), Hint: p.Sprintf("In plain words, or a command: what is wrong?")}}
+		// Where there are more than fit a list, the question names the one that it is about.
+		if ids := b.cfg.Engine.Fleet.Clusters(); len(ids) > 1 && len(ids) < maxSuggestions {
+			f := Field{Name: tools.FieldCluster, Label: p.Sprintf("Cluster"), Value: allClusters, Choices: []Choice{{p.Sprintf("all of them"), allClusters}}}
+			for _, id := range ids {
+				f.Choices = append(f.Choices, Choice{id, id})
+			}
+			prompt.Fields = append(prompt.Fields, f)
+		}
+		return nil, r.Ask(ctx, prompt)
+	}
+	in.Kind, in.Text = Direct, in.Values["question"]
+	if c := in.Values[tools.FieldCluster]; c != allClusters {
+		in.About.Cluster = c
+	}
+	return b.answer(ctx, in, r)
+}
+
+// speak opens a form for the language in which a person is answered, or keeps the one that was chosen.
+func (b *Bot) speak(ctx context.Context, in Inbound, r Responder, caller tools.Caller) (*msg.Message, error) {
+	p := phrase.For(caller.Lang)
+	if in.Kind == Click {
+		prompt := form(p, p.Sprintf("Language"))
+		prompt.Action, prompt.Subject = card.ActLang, in.Subject
+		now := b.cfg.Engine.People.Lang(in.Person.ID)
+		if now == "" {
+			now = "auto"
+		}
+		prompt.Fields = []Field{{Name: "lang", Label: p.Sprintf("Language"), Value: now, Choices: []Choice{
+			{"English", "en"}, {"中文", "zh"}, {"日本語", "ja"}, {p.Sprintf("that of the question"), "auto"},
+		}}}
+		return nil, r.Ask(ctx, prompt)
+	}
+	args, err := json.Marshal(map[string]string{"lang": in.Values["lang"]})
+	if err != nil {
+		return nil, err
+	}
+	in.Text, caller.Question = "lang "+in.Values["lang"], "lang "+in.Values["lang"]
+	return b.run(ctx, in, caller, "lang", args)
+}

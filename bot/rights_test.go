@@ -30,6 +30,9 @@ var buttons = map[string]people.Role{
 	card.ActSilence:  people.Operator,
 	card.ActFix:      people.Operator,
 	card.ActModel:    people.Admin,
+	card.ActAsk:      people.Viewer, // opens a form; what is asked in it is checked as if it were typed
+	card.ActLang:     people.Viewer, // of nobody but themselves
+	card.ActWhole:    people.Viewer, // here their own; see TestWhatWasCutGoesWholeToWhomItIsAndNobodyElse
 	card.ActRight:    people.Operator,
 	card.ActWrong:    people.Operator,
 	card.ActNoise:    people.Operator,
@@ -141,6 +144,10 @@ func TestNoButtonIsReachableBeyondARole(t *testing.T) {
 						subject = "INC-1"
 					case strings.HasPrefix(action, "proposal."):
 						subject = id
+					case action == card.ActWhole:
+						var err error
+						subject, err = o.db.PutChoice(t.Context(), fmt.Appendf(nil, `{"person":%q,"message":{"Title":"all of it"}}`, soul.person.ID), time.Now())
+						o.ok(err)
 					case action == card.ActChoice:
 						var err error
 						subject, err = o.db.PutChoice(t.Context(), []byte(`{"label":"restart","tool":"rollout_restart","args":{"target":"deployment/payments"}}`), time.Now())
@@ -171,6 +178,16 @@ func TestNoButtonIsReachableBeyondARole(t *testing.T) {
 					}
 					if soul.role < need {
 						beyond++
+					}
+					// The same button on a home does no more: the home is shown anew, and that is all.
+					in.ID, in.AtHome, in.Kind = in.ID+"-at-home", true, bot.Click
+					x := &parlour{}
+					o.bot.Handle(t.Context(), in, x)
+					if len(x.homes) != 1 || soul.role == people.Nobody && len(x.answers)+len(x.working)+len(x.prompts)+len(x.sent) > 0 {
+						t.Errorf("%s on %s: %s at home: %d homes, %+v", who, surface, action, len(x.homes), x.replies.answers)
+					}
+					if soul.role < need && o.states() != after {
+						t.Errorf("%s on %s was refused %s at home, and it had an effect:\n%s\n%s", who, surface, action, after, o.states())
 					}
 				}
 			}

@@ -28,6 +28,8 @@ const (
 	Opened                   // a person opened a conversation with the bot, and said nothing yet
 	Moved                    // the same person looks at something else beside an open conversation
 	Complete                 // a person types one of a command's options, and wants to see what there is; Field and Text are set
+	Home                     // a person looks at their home with the bot, where a surface has one; see Publisher
+	Pointed                  // a person points at a message, and wants to know of what it names; Evidence is set
 )
 
 // Place is where messages go: a channel, or a thread in it when Thread is set.
@@ -57,6 +59,9 @@ type Inbound struct {
 	Values  map[string]string // of a Submit: what each field of the prompt holds, by its name
 	About   tools.About       // of a Slash and a Complete: what the command's options name beside its words
 	Field   string            // of a Complete: which of About is being typed
+	// Evidence is what stands in the message of a Pointed. Anybody may have written it: it is looked up, and is nobody's words.
+	Evidence string
+	AtHome   bool // of a Click and a Submit: it was done on the person's home, which is shown anew afterwards
 	// Mentioned gives the id of each person and group that Text names the platform's own way: "@mia" → "slack:U123".
 	Mentioned map[string]string
 	Action    string
@@ -106,6 +111,20 @@ type Suggester interface {
 	// Suggest offers the choices, best first, of a field that is being typed, or of what to begin a conversation with; none is
 	// an answer too. The surface shows as many as it can.
 	Suggest(ctx context.Context, choices []Choice) error
+}
+
+// Publisher is a Responder of a surface that has a home for each person: a page that is shown anew and not said.
+type Publisher interface {
+	// Publish makes a message the person's home, in place of what it showed.
+	Publish(ctx context.Context, m message.Message) error
+}
+
+// Courier is a Responder of a surface on which an answer for one person cannot bring files where it was asked for.
+type Courier interface {
+	// Loses says whether an answer would come without what it has of texts, files or pictures.
+	Loses(m message.Message) bool
+	// Send delivers a message where it comes whole: in the person's direct messages.
+	Send(ctx context.Context, m message.Message) error
 }
 
 // Handler takes what people do. It is called concurrently, and returns when the answer is delivered.

@@ -23,7 +23,7 @@ import (
 )
 
 var incidentTools = []func(*engine.Engine) (Tool, error){
-	incidentsTool, explainTool, timelineTool, postMortemTool, similarTool, statsTool, trackTool, ackTool, judgeTool,
+	incidentsTool, explainTool, explainTextTool, timelineTool, postMortemTool, similarTool, statsTool, trackTool, ackTool, judgeTool,
 	silenceTool, silenceCauseTool, silencesTool, silenceEndTool, suggestTool, pendingTool, onCallTool,
 }
 

@@ -32,6 +32,14 @@ func (t *typed[A]) positions() []string { return t.pos }
 // word is no tool's verb: then the text is a question, not a command. A line that lacks something comes with its error and
 // with the call as far as it goes.
 func (r *Registry) ParseLine(line string) (tool string, args json.RawMessage, ok bool, err error) {
+	if m := quotes.FindStringSubmatch(line); m != nil {
+		spec := r.byName[ExplainText].Spec()
+		if m[1] == "" {
+			return spec.Name, nil, true, &Problem{Sentence: fmt.Sprintf("%s needs %s.", spec.Verb, "TEXT"), Remedy: "Usage: /atl " + spec.Usage}
+		}
+		args, err = json.Marshal(map[string]string{"text": m[1]})
+		return spec.Name, args, true, err
+	}
 	words, err := split(line)
 	if err != nil {
 		words = strings.Fields(line) // an apostrophe, as in "what's wrong", or a quote that was forgotten

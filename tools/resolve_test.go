@@ -190,7 +190,8 @@ func TestWithoutAnyClusterThatIsSaid(t *testing.T) {
 			"trace": `{"id":"0af7651916cd43dd8448eb211c80319c"}`, "taint": `{"target":"a","taint":"b=c:NoSchedule"}`, "untaint": `{"target":"a","taint":"b"}`,
 			"label": `{"target":"a","label":"b=c"}`, "annotate": `{"target":"a","annotation":"b=c"}`,
 			"restart_all": `{"kind":"deployments","selector":"a=b","namespace":"c"}`, "scale_all": `{"kind":"deployments","selector":"a=b","namespace":"c","replicas":1}`,
-			"slo_set": `{"target":"a","kind":"availability","goal":"99"}`, "slo_remove": `{"target":"a","kind":"latency"}`}[s.Name]+
+			"explain_text": `{"text":"payments"}`,
+			"slo_set":      `{"target":"a","kind":"availability","goal":"99"}`, "slo_remove": `{"target":"a","kind":"latency"}`}[s.Name]+
 			map[bool]string{true: `{"target":"payments"}`}[slices.Contains([]string{"describe", "get_resource", "logs", "metrics", "topology", "rollout_status", "rollout_history", "rollout_restart", "rollback", "delete_pod", "cordon", "uncordon", "drain", "operations", "graph", "rollout_pause", "rollout_resume", "delete_job", "run_cronjob", "slo_propose", "signals", "chart"}, s.Name)])
 		var problem *tools.Problem
 		if !errors.As(err, &problem) || problem.Sentence != "No cluster has reported yet." {

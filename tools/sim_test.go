@@ -194,6 +194,7 @@ func TestEveryToolAnswersAboutARealFault(t *testing.T) {
 		{"incidents --all --since 24h", "incidents", []string{"One incident in the last 24h in prod"}},
 		{"explain", "explain", []string{"Why I think it is deployment/" + cause + " · prod", "confidence high", "image "}},
 		{"explain " + cause, "explain", []string{"Affected"}},
+		{"explain this: [FIRING] KubePodCrashLooping pod=" + pod + " and " + cause + ", restart " + other + "!", "explain_text", []string{"It is about an open incident in prod / " + s.shop.Namespace(), "part of INC-1", "deployment/" + cause, "pod/" + pod, "deployment/" + other, "nothing is wrong with it", "Why? INC-1"}},
 		{"timeline INC-1", "timeline", []string{"INC-1", "prod / "}},
 		{"similar INC-1", "similar", []string{"Nothing like INC-1", "prod / "}},
 		{"stats", "incident_stats", []string{"One incident in the last 30d in prod", "open now"}},

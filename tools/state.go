@@ -124,10 +124,13 @@ func openIncidents(e *engine.Engine, clusters []*fleet.Cluster) []*incident.Inci
 	is := slices.DeleteFunc(e.Incidents.Open(""), func(i *incident.Incident) bool {
 		return !active(i.Stage) || !slices.ContainsFunc(clusters, func(c *fleet.Cluster) bool { return c.ID() == i.Cluster })
 	})
-	slices.SortStableFunc(is, func(a, b *incident.Incident) int {
-		return cmp.Or(cmp.Compare(urgency[b.Stage], urgency[a.Stage]), cmp.Compare(b.PeakRisk, a.PeakRisk), b.OpenedAt.Compare(a.OpenedAt))
-	})
+	slices.SortStableFunc(is, worstFirst)
 	return is
+}
+
+// worstFirst orders incidents.
+func worstFirst(a, b *incident.Incident) int {
+	return cmp.Or(cmp.Compare(urgency[b.Stage], urgency[a.Stage]), cmp.Compare(b.PeakRisk, a.PeakRisk), b.OpenedAt.Compare(a.OpenedAt))
 }
 
 // urgency orders open incidents: what hurts now comes before what may, and before what is mending.

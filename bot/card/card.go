@@ -29,6 +29,9 @@ const (
 	ActNoise    = "incident.noise"
 	ActReview   = "incident.postmortem"
 	ActModel    = "model.set"
+	ActAsk      = "ask"   // opens a form for a question
+	ActLang     = "lang"  // opens a form for the person's language
+	ActWhole    = "whole" // subject: a stored answer that was cut
 	ActApprove  = "proposal.approve"
 	ActReject   = "proposal.reject"
 	ActDiff     = "proposal.diff"

@@ -295,6 +295,34 @@ func answers(t *testing.T) map[string]func() message.Message {
 			}
 			return m
 		},
+		"page":                func() message.Message { return card.HomePage(page(), now, "en") },
+		"page, japanese":      func() message.Message { return card.HomePage(page(), now, "ja") },
+		"page of a quiet day": func() message.Message { return card.HomePage(quietPage(), now, "zh") },
+		"page of a stranger":  func() message.Message { return card.NoAccess("en") },
+	}
+}
+
+// page is the home of somebody who is woken at night.
+func page() card.Page {
+	warned := failing(at(incident.StageWarning), func(i *incident.Incident) {
+		i.ID, i.Title, i.Cause, i.Entities, i.Namespace = "INC-215", "search is slow", incident.Cause{}, nil, "search"
+	})
+	return card.Page{
+		Headline: "2 incidents are open in prod-eu, staging.", Dark: true, Stays: true, Said: "Why I think it is deployment/payments · prod-eu / shop",
+		Open: []card.Opened{{Incident: failing(), Thread: "https://home.slack.com/archives/C0OPS/p1772506440000100"}, {Incident: warned}},
+		Clusters: []message.Fact{
+			{Label: "prod-eu", Value: "🟢 agent connected, heard 2s ago · 4 nodes, 61 pods"},
+			{Label: "staging", Value: "⚪ agent silent for 3m: what it last reported is all that is known · 2 nodes, 18 pods"},
+		},
+		OnCall: "Mia is on call, until Tue 2026-03-03 09:00 CET.", Role: "viewer everywhere, operator in prod-eu / shop",
+		Speaks: "You are answered in the language of your question, else in that of your client.",
+	}
+}
+
+func quietPage() card.Page {
+	return card.Page{
+		Headline: "prod-eu 没有未关闭的故障。", Clusters: []message.Fact{{Label: "prod-eu", Value: "🟢 代理已连接，2s前有消息 · 节点 4、Pod 61"}},
+		OnCall: "没有值班表，因此不知道谁在值班。", Role: "所有位置：admin", Speaks: "用中文回答你。",
 	}
 }
 

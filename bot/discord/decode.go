@@ -4,10 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/bukahou/atlhyper/bot"
+	"github.com/bukahou/atlhyper/bot/message/layout"
 	"github.com/bukahou/atlhyper/tools"
 )
 
@@ -115,7 +119,15 @@ type wireInteraction struct {
 	Locale    string       `json:"locale"`
 	Message   *wireMessage `json:"message"`
 	Data      struct {
-		Name     string   `json:"name"`
+		Name     string `json:"name"`
+		Type     int    `json:"type"`      // of a command
+		TargetID string `json:"target_id"` // of one on a message
+		Resolved struct {
+			Messages map[string]struct {
+				Content string `json:"content"`
+				Embeds  any    `json:"embeds"`
+			} `json:"messages"`
+		} `json:"resolved"`
 		CustomID string   `json:"custom_id"`
 		Values   []string `json:"values"` // of a list
 		Options  []struct {
@@ -153,6 +165,39 @@ func (c wireComponent) gather(values map[string]string) {
 	}
 }
 
+// commandOnMessage is the type of a command in a message's menu.
+const commandOnMessage = 3
+
+// maxEvidence is how much of a message is looked at, in characters.
+const maxEvidence = 16_000
+
+// shownIn are the fields of embeds whose strings people read.
+var shownIn = []string{"title", "description", "name", "value", "text"}
+
+// texts gives the strings that are shown in embeds.
+func texts(v any) (out []string) {
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			out = append(out, texts(x)...)
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if s, ok := v[name].(string); ok && slices.Contains(shownIn, name) {
+				out = append(out, unmarked(s))
+				continue
+			}
+			out = append(out, texts(v[name])...)
+		}
+	}
+	return out
+}
+
+// marked is a character of markup that is written as itself.
+var marked = regexp.MustCompile(`\\([^0-9A-Za-z\s])`)
+
+func unmarked(s string) string { return marked.ReplaceAllString(s, "$1") }
+
 const (
 	interactionCommand  = 2
 	interactionButton   = 3
@@ -183,6 +228,19 @@ func decodeInteraction(payload []byte) (*heard, error) {
 	}
 	switch i.Type {
 	case interactionCommand, interactionComplete:
+		if i.Data.Type == commandOnMessage {
+			m, ok := i.Data.Resolved.Messages[i.Data.TargetID]
+			if i.Data.Name != contextName || i.Type != interactionCommand {
+				return nil, nil
+			}
+			if !ok {
+				return nil, errors.New("decode interaction: the message that was pointed at is missing")
+			}
+			// Alerts of other systems stand in embeds, with little text beside them.
+			words := append([]string{unmarked(m.Content)}, texts(m.Embeds)...)
+			h.in.Kind, h.in.Evidence = bot.Pointed, layout.Cut(strings.Join(words, "\n"), maxEvidence)
+			return h, nil
+		}
 		if i.Data.Name != commandName {
 			return nil, nil
 		}

@@ -3,6 +3,7 @@ package discord
 import (
 	"testing"
 
+	"github.com/bukahou/atlhyper/bot"
 	"github.com/bukahou/atlhyper/bot/discord/discordfake"
 )
 
@@ -56,6 +57,7 @@ func FuzzDecodeMessage(f *testing.F) {
 
 func FuzzDecodeInteraction(f *testing.F) {
 	f.Add([]byte(`{"id":"1","token":"t","type":2,"channel_id":"2","guild_id":"4","member":{"roles":["5"],"user":{"id":"3"}},"data":{"name":"atl","options":[{"name":"text","value":"hi"}]}}`))
+	f.Add([]byte(`{"id":"1","token":"t","type":2,"channel_id":"2","user":{"id":"3"},"data":{"name":"Explain this","type":3,"target_id":"9","resolved":{"messages":{"9":{"content":"hi","embeds":[{"title":"t","fields":[{"name":"n","value":["v"]}]}]}}}}}`))
 	f.Add([]byte(`{"id":"1","token":"t","type":4,"channel_id":"2","user":{"id":"3"},"data":{"name":"atl","options":[{"name":"cluster","value":"pr","focused":true},{"name":"namespace","value":7}]}}`))
 	f.Add([]byte(`{"id":"1","token":"t","type":3,"channel_id":"2","user":{"id":"3"},"data":{"custom_id":"select|0","values":["choice|c1"]}}`))
 	f.Add([]byte(`{"id":"1","token":"t","type":3,"channel_id":"2","user":{"id":"3"},"message":{"id":"7","flags":32},"data":{"custom_id":"a|b"}}`))
@@ -64,6 +66,9 @@ func FuzzDecodeInteraction(f *testing.F) {
 			sound(t, h)
 			if h.token == "" {
 				t.Error("no token to answer with")
+			}
+			if h.in.Kind == bot.Pointed && (h.in.Text != "" || h.in.Action != "") {
+				t.Error("what somebody left became somebody's words")
 			}
 		}
 	})

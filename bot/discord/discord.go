@@ -25,6 +25,7 @@ import (
 
 	"github.com/bukahou/atlhyper/bot"
 	"github.com/bukahou/atlhyper/tools"
+	"github.com/bukahou/atlhyper/tools/phrase"
 )
 
 // Config says which application to be. BotToken is required.
@@ -174,7 +175,7 @@ func (d *Discord) Run(ctx context.Context, h bot.Handler) error {
 	d.log.Info("signed in", "user", self.ID)
 
 	if err = d.register(ctx, app); err != nil {
-		d.log.Warn("cannot register /atl, mentions and direct messages still work", "err", err)
+		d.log.Warn("cannot register the commands, mentions and direct messages still work", "err", err)
 	}
 	err = d.runGateway(ctx)
 
@@ -216,7 +217,11 @@ const (
 	completeWithin = 2500 * time.Millisecond
 )
 
-// register makes /atl the application's one command: in the guild, where it is there at once, or everywhere.
+// contextName is the command in a message's own menu. Discord shows it in the language of the client.
+const contextName = "Explain this"
+
+// register makes /atl and the command on messages the application's commands: in the guild, where they are there at once, or
+// everywhere.
 func (d *Discord) register(ctx context.Context, app string) error {
 	_, err := d.api.ApplicationCommandBulkOverwrite(app, d.cfg.GuildID, []*discordgo.ApplicationCommand{{
 		Name:        commandName,
@@ -227,6 +232,10 @@ func (d *Discord) register(ctx context.Context, app string) error {
 		}, completed(tools.FieldCluster, "which cluster it is about"),
 			completed(tools.FieldNamespace, "which namespace it is about"),
 			completed(tools.FieldWorkload, "which deployment, statefulset, daemonset or cronjob it is about"),
+		},
+	}, {
+		Type: discordgo.MessageApplicationCommand, Name: contextName, NameLocalizations: &map[discordgo.Locale]string{
+			discordgo.ChineseCN: phrase.For("zh").Sprintf("Explain this"), discordgo.Japanese: phrase.For("ja").Sprintf("Explain this"),
 		},
 	}}, discordgo.WithContext(ctx))
 	return err
@@ -290,6 +299,9 @@ func (d *Discord) answer(run *session, h *heard) {
 	r := newResponder(ctx, d, run, h)
 	defer r.close()
 	ours, err := d.places.find(ctx, h)
+	if err != nil && h.in.Kind == bot.Pointed { // a channel without the bot: the answer is for one person, wherever that is
+		h.in.Place, err = bot.Place{Surface: "discord", Channel: h.channel}, nil
+	}
 	if err != nil {
 		d.log.Warn("cannot tell which channel an event is in, it is left alone", "channel", h.channel, "err", err)
 		return

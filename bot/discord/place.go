@@ -90,7 +90,7 @@ func (a *atlas) find(ctx context.Context, h *heard) (bool, error) {
 	if h.in.Message.Message != "" {
 		h.in.Message.Channel, h.in.Message.Thread = place.Channel, place.Thread
 	}
-	if h.in.Kind != bot.Reply && (where.parent != "" || h.thread) {
+	if h.in.Kind != bot.Reply && h.in.Kind != bot.Pointed && (where.parent != "" || h.thread) {
 		a.join(place.Thread)
 	}
 	return ours, nil

@@ -202,7 +202,10 @@ func layIn(block message.Block, n int, lang string) string {
 func (r *rendered) buttons(a message.Actions, used map[string]bool) {
 	row := discordgo.ActionsRow{}
 	for _, b := range a.Buttons {
-		id := b.Action + actionMark + b.Subject
+		id := b.URL
+		if id == "" {
+			id = b.Action + actionMark + b.Subject
+		}
 		if used[id] || len(row.Components) == maxRow {
 			continue // Discord refuses a message with the same id twice, and the first does the same
 		}
@@ -218,7 +221,11 @@ func (r *rendered) buttons(a message.Actions, used map[string]bool) {
 		if label == "" {
 			label = "…"
 		}
-		row.Components = append(row.Components, discordgo.Button{Label: label, Style: style, CustomID: id})
+		button := discordgo.Button{Label: label, Style: style, CustomID: id}
+		if b.URL != "" {
+			button = discordgo.Button{Label: label, Style: discordgo.LinkButton, URL: b.URL}
+		}
+		row.Components = append(row.Components, button)
 	}
 	if len(row.Components) > 0 && len(r.Components) < maxRows {
 		r.Components = append(r.Components, row)

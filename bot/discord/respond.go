@@ -115,7 +115,7 @@ func (r *responder) acknowledge(ctx context.Context) error {
 		kind = discordgo.InteractionResponseDeferredMessageUpdate
 	}
 	answer := &discordgo.InteractionResponse{Type: kind}
-	if r.quiet && !r.onMessage() {
+	if (r.quiet || r.in.Kind == bot.Pointed) && !r.onMessage() {
 		answer.Data = &discordgo.InteractionResponseData{Flags: discordgo.MessageFlagsEphemeral}
 	}
 	err := r.d.api.InteractionRespond(r.interaction(), answer, discordgo.WithContext(ctx))

@@ -36,7 +36,7 @@ func anyMessage(t *rapid.T) Message {
 		rapid.Custom(func(t *rapid.T) Block { return File{text.Draw(t, "name"), text.Draw(t, "text")} }),
 		rapid.Custom(func(t *rapid.T) Block {
 			button := rapid.Custom(func(t *rapid.T) Button {
-				return Button{text.Draw(t, "label"), text.Draw(t, "action"), text.Draw(t, "subject"), Style(rapid.IntRange(0, 2).Draw(t, "style"))}
+				return Button{text.Draw(t, "label"), text.Draw(t, "action"), text.Draw(t, "subject"), Style(rapid.IntRange(0, 2).Draw(t, "style")), text.Draw(t, "url")}
 			})
 			if rapid.Bool().Draw(t, "list") {
 				return Select{text.Draw(t, "placeholder"), rapid.SliceOfN(button, 1, 9).Draw(t, "options")}
@@ -119,7 +119,7 @@ func FuzzUnmarshal(f *testing.F) {
 		{Title: "plain"},
 		{Tone: Incident, Title: "t", Context: "c", Footer: "f", Private: true, Gist: "g", Blocks: []Block{
 			Paragraph{"h", "t"}, Markdown{"**b**"}, Facts{"h", []Fact{{"l", "v"}}}, Table{"h", []string{"A"}, [][]string{{"1"}}, 2}, Code{"h", "t", true},
-			List{"h", []string{"i"}, 3}, Image{"n", []byte{1}, "a", "▁█"}, Actions{[]Button{{"l", "a", "s", Danger}}}, Select{"p", []Button{{"l", "a", "s", Default}}},
+			List{"h", []string{"i"}, 3}, Image{"n", []byte{1}, "a", "▁█"}, Actions{[]Button{{"l", "a", "s", Danger, ""}}}, Select{"p", []Button{{"l", "a", "s", Default, ""}}},
 		}},
 	} {
 		raw, err := json.Marshal(m)
@@ -153,11 +153,11 @@ func TestALegibleMessageHoldsNothingThatDisguises(t *testing.T) {
 	const want = "abcdef\n\tg"
 	m := Legible(Message{Tone: Alert, Title: bad, Context: bad, Footer: bad, Private: true, Gist: bad, Blocks: []Block{
 		Paragraph{bad, bad}, Markdown{bad}, Facts{bad, []Fact{{bad, bad}}}, Table{bad, []string{bad}, [][]string{{bad}}, 3}, Code{bad, bad, true},
-		List{bad, []string{bad}, 2}, Image{bad, []byte{1}, bad, bad}, File{bad, bad}, Actions{[]Button{{bad, "a", "s", Danger}}}, Select{bad, []Button{{bad, "a", "s", Default}}},
+		List{bad, []string{bad}, 2}, Image{bad, []byte{1}, bad, bad}, File{bad, bad}, Actions{[]Button{{bad, "a", "s", Danger, ""}}}, Select{bad, []Button{{bad, "a", "s", Default, ""}}},
 	}})
 	clean := Message{Tone: Alert, Title: want, Context: want, Footer: want, Private: true, Gist: bad, Blocks: []Block{
 		Paragraph{want, want}, Markdown{want}, Facts{want, []Fact{{want, want}}}, Table{want, []string{want}, [][]string{{want}}, 3}, Code{want, want, true},
-		List{want, []string{want}, 2}, Image{want, []byte{1}, want, want}, File{want, want}, Actions{[]Button{{want, "a", "s", Danger}}}, Select{want, []Button{{want, "a", "s", Default}}},
+		List{want, []string{want}, 2}, Image{want, []byte{1}, want, want}, File{want, want}, Actions{[]Button{{want, "a", "s", Danger, ""}}}, Select{want, []Button{{want, "a", "s", Default, ""}}},
 	}}
 	if d := cmp.Diff(clean, m); d != "" {
 		t.Error(d)

@@ -128,6 +128,9 @@ type Button struct {
 	Action  string // "incident.explain", "proposal.approve", "choice"
 	Subject string // "INC-214", a proposal's id, a stored choice's id
 	Style   Style
+	// URL, if set, is what it opens instead of doing anything: an address of ours, never one that a cluster or a model gave.
+	// Action and Subject are empty then.
+	URL string `json:",omitempty"`
 }
 
 func (Paragraph) block() {}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +14,8 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/bukahou/atlhyper/bot"
+	"github.com/bukahou/atlhyper/bot/card"
+	"github.com/bukahou/atlhyper/bot/message/layout"
 )
 
 // heard is a decoded event before the person is known: the neutral form, and what only an answer on Slack needs.
@@ -27,6 +30,8 @@ type heard struct {
 	direct bool
 	// ephemeral says that the clicked message is seen by one person and cannot carry a thread.
 	ephemeral bool
+	// fresh says that nothing may be shown to a person who could not be looked up: what they saw before stays.
+	fresh bool
 }
 
 // callback is the outer form of an Events API delivery, the same over HTTP and Socket Mode.
@@ -55,6 +60,7 @@ type messageEvent struct {
 		TS string `json:"ts"`
 	} `json:"edited"`
 	EventTS string `json:"event_ts"`
+	Tab     string `json:"tab"` // of app_home_opened
 	// Assistant is of assistant_thread_started and assistant_thread_context_changed.
 	Assistant struct {
 		UserID    string `json:"user_id"`
@@ -84,6 +90,15 @@ func decodeEvent(payload []byte, self identity) (*heard, error) {
 			return h, nil
 		}
 		return nil, nil
+	}
+	if c.Type == "event_callback" && e.Type == "app_home_opened" {
+		// The tab of messages is opened with every look at them, and shows nothing of ours.
+		if e.Tab != homeTab || c.EventID == "" || e.User == "" || e.User == self.User || e.Channel == "" {
+			return nil, nil
+		}
+		return &heard{user: e.User, direct: true, fresh: true, in: bot.Inbound{
+			ID: c.EventID, Kind: bot.Home, Place: bot.Place{Surface: "slack", Channel: e.Channel}, At: tsTime(e.EventTS),
+		}}, nil
 	}
 	if c.Type != "event_callback" || e.Channel == "" || e.TS == "" || c.EventID == "" {
 		return nil, nil
@@ -152,14 +167,21 @@ type prompted struct {
 	Subject string    `json:"subject"`
 	Place   bot.Place `json:"place"`
 	Message bot.Ref   `json:"message"`
+	AtHome  bool      `json:"at_home,omitempty"`
 }
+
+// The callback ids of the shortcuts, as deploy/slack/manifest.yaml gives them.
+const (
+	AskShortcut     = "atlhyper.ask"     // global
+	ExplainShortcut = "atlhyper.explain" // on a message
+)
 
 const (
 	promptCallback = "atlhyper.prompt"
 	selectAction   = "select" // action of a list: the option that was chosen holds the real one
 )
 
-// decodeInteraction reads a button click or a modal that was sent off; nil without an error for anything else.
+// decodeInteraction reads a button click, a shortcut or a modal that was sent off; nil without an error for anything else.
 func decodeInteraction(payload []byte) (*heard, error) {
 	var c slack.InteractionCallback
 	if err := json.Unmarshal(payload, &c); err != nil {
@@ -171,7 +193,20 @@ func decodeInteraction(payload []byte) (*heard, error) {
 	h := &heard{user: c.User.ID, teams: nonEmpty(c.User.TeamID), responseURL: c.ResponseURL, trigger: c.TriggerID}
 	switch c.Type {
 	case slack.InteractionTypeBlockActions:
+		if a := c.ActionCallback.BlockActions; len(a) > 0 && strings.HasPrefix(a[0].ActionID, linkAction+actionMark) {
+			return nil, nil
+		}
 		return h, h.click(c)
+	case slack.InteractionTypeShortcut:
+		if c.CallbackID != AskShortcut {
+			return nil, nil
+		}
+		return h, h.shortcut(c)
+	case slack.InteractionTypeMessageAction:
+		if c.CallbackID != ExplainShortcut {
+			return nil, nil
+		}
+		return h, h.pointed(c, payload)
 	case slack.InteractionTypeViewSubmission:
 		if c.View.CallbackID != promptCallback {
 			return nil, nil
@@ -191,12 +226,21 @@ func (h *heard) click(c slack.InteractionCallback) error {
 	if channel == "" {
 		channel = c.Channel.ID
 	}
+	atHome := c.View.Type == slack.VTHomeTab
+	if atHome { // which stands in no channel: the answer goes to the direct messages beside it
+		channel = orElse(c.View.PrivateMetadata, c.User.ID)
+	}
 	subject := a.Value
 	if ok && action == selectAction {
 		action, subject, ok = strings.Cut(a.SelectedOption.Value, actionMark)
 	}
 	if !ok || action == "" || channel == "" || c.TriggerID == "" {
 		return fmt.Errorf("decode click: action %q, channel %q, trigger %q: not one of our buttons", a.ActionID, channel, c.TriggerID)
+	}
+	if atHome {
+		h.direct, h.fresh = true, true
+		h.in = bot.Inbound{ID: c.TriggerID, Kind: bot.Click, Place: bot.Place{Surface: "slack", Channel: channel}, Action: action, Subject: subject, AtHome: true, At: tsTime(a.ActionTs)}
+		return nil
 	}
 	ts, thread := c.Container.MessageTs, c.Container.ThreadTs
 	if ts == "" {
@@ -250,8 +294,78 @@ func (h *heard) submit(c slack.InteractionCallback) error {
 		Values:  values,
 		Action:  p.Action,
 		Subject: p.Subject,
+		AtHome:  p.AtHome,
+	}
+	h.fresh = p.AtHome
+	return nil
+}
+
+// shortcut is the one that asks: it does what the button on the home does, and is answered in direct messages.
+func (h *heard) shortcut(c slack.InteractionCallback) error {
+	if c.TriggerID == "" {
+		return errors.New("decode shortcut: trigger is missing")
+	}
+	h.direct = true
+	h.in = bot.Inbound{
+		ID: c.TriggerID, Kind: bot.Click, Place: bot.Place{Surface: "slack", Channel: c.User.ID}, Action: card.ActAsk, Subject: "question", At: tsTime(c.ActionTs),
 	}
 	return nil
+}
+
+// pointed is the shortcut on a message. What stands in that message goes along as evidence.
+func (h *heard) pointed(c slack.InteractionCallback, payload []byte) error {
+	var raw struct {
+		Message struct {
+			Text        string `json:"text"`
+			Blocks      any    `json:"blocks"`
+			Attachments any    `json:"attachments"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(payload, &raw); err != nil {
+		return fmt.Errorf("decode shortcut: %w", err)
+	}
+	if c.TriggerID == "" || c.Channel.ID == "" {
+		return errors.New("decode shortcut: trigger or channel is missing")
+	}
+	thread := c.Message.ThreadTimestamp
+	if thread == c.Message.Timestamp {
+		thread = "" // it was seen in the channel
+	}
+	// Alerts of other systems stand in blocks and attachments, with little text beside them.
+	words := append([]string{plainText(raw.Message.Text)}, texts(raw.Message.Blocks)...)
+	words = append(words, texts(raw.Message.Attachments)...)
+	// The place may be anybody's, such as two people's direct messages: the answer is for one person, and shows nothing there.
+	h.ephemeral = true
+	h.in = bot.Inbound{
+		ID: c.TriggerID, Kind: bot.Pointed, Place: bot.Place{Surface: "slack", Channel: c.Channel.ID, Thread: thread},
+		Evidence: layout.Cut(strings.Join(words, "\n"), maxEvidence), At: tsTime(c.ActionTs),
+	}
+	return nil
+}
+
+// maxEvidence is how much of a message is looked at, in characters.
+const maxEvidence = 16_000
+
+// shownIn are the fields of blocks and attachments whose strings people read.
+var shownIn = []string{"text", "fallback", "pretext", "title", "value", "footer"}
+
+// texts gives the strings that are shown in blocks or attachments.
+func texts(v any) (out []string) {
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			out = append(out, texts(x)...)
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if s, ok := v[name].(string); ok && slices.Contains(shownIn, name) {
+				out = append(out, plainText(s))
+				continue
+			}
+			out = append(out, texts(v[name])...)
+		}
+	}
+	return out
 }
 
 // entity is one of Slack's marked-up references: <@U1|mia>, <#C1|ops>, <!here>, <https://x|label>.
@@ -327,8 +441,11 @@ func tsTime(ts string) time.Time {
 	return time.Unix(n, micro*1000)
 }
 
-// isDirect tells a direct message channel by its id, as Slack documents them: C… and G… are channels, D… is direct.
-func isDirect(channel string) bool { return strings.HasPrefix(channel, "D") }
+// isDirect tells a direct message channel by its id, as Slack documents them: C… and G… are channels, D… is direct. What is
+// posted to a person, U… or W…, goes to the direct channel with them.
+func isDirect(channel string) bool {
+	return channel != "" && strings.Contains("DUW", channel[:1])
+}
 
 func nonEmpty(ss ...string) []string {
 	return slices.DeleteFunc(ss, func(s string) bool { return s == "" })

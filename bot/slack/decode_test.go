@@ -63,6 +63,7 @@ func TestEventsThatNobodySaidAreDropped(t *testing.T) {
 
 func FuzzDecodeEvent(f *testing.F) {
 	f.Add([]byte(`{"type":"event_callback","event_id":"Ev1","event":{"type":"assistant_thread_started","event_ts":"1.1","assistant_thread":{"user_id":"U1","channel_id":"D1","thread_ts":"1.1","context":{"channel_id":"C1"}}}}`))
+	f.Add([]byte(`{"type":"event_callback","event_id":"Ev1","event":{"type":"app_home_opened","channel":"D1","user":"U1","tab":"home","event_ts":"1.1","view":{"id":"V1"}}}`))
 	f.Add([]byte(`{"type":"event_callback","event_id":"Ev1","event":{"type":"app_mention","channel":"C1","ts":"1.1","user":"U1","text":"<@U0BOT> hi"}}`))
 	f.Add([]byte(`{"type":"event_callback","event_id":"Ev1","event":{"type":"message","channel_type":"im","channel":"D1","ts":"1.1","thread_ts":"1.0","user":"U1","text":"<a|b"}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
@@ -83,6 +84,10 @@ func FuzzDecodeEvent(f *testing.F) {
 func FuzzDecodeInteraction(f *testing.F) {
 	f.Add([]byte(`{"type":"block_actions","user":{"id":"U1"},"trigger_id":"t","container":{"channel_id":"C1","message_ts":"1.1"},"actions":[{"type":"static_select","action_id":"select#0","selected_option":{"value":"choice#c1"}}]}`))
 	f.Add([]byte(`{"type":"block_actions","user":{"id":"U1","team_id":"T1"},"trigger_id":"t","container":{"channel_id":"C1","message_ts":"1.1"},"actions":[{"action_id":"incident.explain#0.0","block_id":"b","value":"INC-1","type":"button"}]}`))
+	f.Add([]byte(`{"type":"block_actions","user":{"id":"U1"},"trigger_id":"t","container":{"type":"view","view_id":"V1"},"view":{"id":"V1","type":"home","private_metadata":"D1"},"actions":[{"action_id":"ask#3.0","value":"question","type":"button"}]}`))
+	f.Add([]byte(`{"type":"block_actions","user":{"id":"U1"},"trigger_id":"t","actions":[{"action_id":"link#1.1","type":"button"}]}`))
+	f.Add([]byte(`{"type":"shortcut","user":{"id":"U1"},"trigger_id":"t","callback_id":"atlhyper.ask","action_ts":"1.1"}`))
+	f.Add([]byte(`{"type":"message_action","user":{"id":"U1"},"trigger_id":"t","callback_id":"atlhyper.explain","channel":{"id":"C1"},"message":{"ts":"1.1","text":"a <b|c>","blocks":[{"text":{"text":"x"}}],"attachments":[{"fields":[{"title":"t","value":["v"]}]}]}}`))
 	f.Add([]byte(`{"type":"view_submission","user":{"id":"U1"},"view":{"id":"V1","callback_id":"atlhyper.prompt","private_metadata":"{\"action\":\"a\",\"place\":{\"channel\":\"C1\"}}","state":{"values":{"text":{"text":{"value":"x"}}}}}}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		h, err := decodeInteraction(payload)
@@ -90,8 +95,11 @@ func FuzzDecodeInteraction(f *testing.F) {
 			return
 		}
 		sound(t, h)
-		if h.in.Action == "" {
-			t.Error("no action")
+		if (h.in.Action == "") != (h.in.Kind == bot.Pointed) {
+			t.Errorf("action %q of kind %d", h.in.Action, h.in.Kind)
+		}
+		if h.in.Kind != bot.Pointed && h.in.Evidence != "" || h.in.Text != "" {
+			t.Error("what somebody left became somebody's words")
 		}
 	})
 }

@@ -50,10 +50,10 @@ func (s *Slack) post(ctx context.Context, p bot.Place, m message.Message, key st
 		}
 		return o
 	}
-	_, ts, err := s.api.PostMessageContext(ctx, p.Channel, options(true)...)
+	channel, ts, err := s.api.PostMessageContext(ctx, p.Channel, options(true)...)
 	if refusesBlocks(err) {
 		s.log.Error("slack refuses the blocks of a message, it goes out as plain text", "err", err, "key", key)
-		_, ts, err = s.api.PostMessageContext(ctx, p.Channel, options(false)...)
+		channel, ts, err = s.api.PostMessageContext(ctx, p.Channel, options(false)...)
 	}
 	if err != nil {
 		d := deliveryError(fmt.Errorf("post to %s: %w", p.Channel, err))
@@ -63,6 +63,10 @@ func (s *Slack) post(ctx context.Context, p bot.Place, m message.Message, key st
 		return bot.Ref{}, d
 	}
 	ref := refTo(p, ts)
+	ref.Channel = orElse(channel, p.Channel) // of a person's id it is the direct channel, and only that takes edits and files
+	if ref.Channel != p.Channel {
+		s.directs.learn(p.Channel, ref.Channel)
+	}
 	s.sent.delivered(p, ref, key)
 	s.threads.join(bot.Place{Surface: "slack", Channel: ref.Channel, Thread: ref.Thread})
 	s.upload(ctx, ref, r)

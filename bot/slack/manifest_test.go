@@ -14,7 +14,14 @@ func TestTheManifestAsksForWhatIsUsedAndNothingElse(t *testing.T) {
 	var manifest struct {
 		Features struct {
 			SlashCommands []struct{ Command string } `json:"slash_commands"`
-			Assistant     *struct {
+			Home          struct {
+				On bool `json:"home_tab_enabled"`
+			} `json:"app_home"`
+			Shortcuts []struct {
+				Type     string
+				Callback string `json:"callback_id"`
+			} `json:"shortcuts"`
+			Assistant *struct {
 				Description string `json:"assistant_description"`
 			} `json:"assistant_view"`
 		} `json:"features"`
@@ -37,7 +44,7 @@ func TestTheManifestAsksForWhatIsUsedAndNothingElse(t *testing.T) {
 	if got := manifest.OAuth.Scopes.Bot; !slices.Equal(got, Scopes) {
 		t.Errorf("scopes %v, want %v", got, Scopes)
 	}
-	if got := manifest.Settings.Events.Bot; !slices.Equal(got, []string{"app_mention", "assistant_thread_context_changed", "assistant_thread_started", "message.channels", "message.groups", "message.im"}) {
+	if got := manifest.Settings.Events.Bot; !slices.Equal(got, []string{"app_home_opened", "app_mention", "assistant_thread_context_changed", "assistant_thread_started", "message.channels", "message.groups", "message.im"}) {
 		t.Errorf("events %v", got)
 	}
 	if c := manifest.Features.SlashCommands; len(c) != 1 || c[0].Command != "/atl" {
@@ -45,6 +52,12 @@ func TestTheManifestAsksForWhatIsUsedAndNothingElse(t *testing.T) {
 	}
 	if a := manifest.Features.Assistant; a == nil || a.Description == "" {
 		t.Error("the events of an assistant's threads come to an app that has assistant_view, with its description")
+	}
+	if !manifest.Features.Home.On {
+		t.Error("the home tab must be on: views.publish is refused without it")
+	}
+	if x := manifest.Features.Shortcuts; len(x) != 2 || x[0].Type != "global" || x[0].Callback != AskShortcut || x[1].Type != "message" || x[1].Callback != ExplainShortcut {
+		t.Errorf("shortcuts %v", x)
 	}
 	if !manifest.Settings.Interactivity.On || !manifest.Settings.Socket {
 		t.Error("interactivity and socket mode must be on")

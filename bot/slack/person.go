@@ -3,6 +3,7 @@ package slack
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,6 +110,33 @@ func personOf(user string, info *slack.User, self identity) people.Person {
 		Stranger: !ours || info.Deleted || info.IsBot || info.IsConnectorBot || info.IsWorkflowBot ||
 			info.IsRestricted || info.IsUltraRestricted || info.IsStranger || info.IsInvitedUser || user == "USLACKBOT",
 	}
+}
+
+// directBook knows the direct channels with people. One that is not known is opened by posting to the person's id, which no
+// other call takes.
+type directBook struct {
+	mu    sync.Mutex // guards known
+	known map[string]string
+}
+
+// learn notes the channel with a person.
+func (b *directBook) learn(user, channel string) {
+	if !strings.HasPrefix(channel, "D") {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.known == nil || len(b.known) >= bookSize {
+		b.known = map[string]string{}
+	}
+	b.known[user] = channel
+}
+
+// with is where to post to a person.
+func (b *directBook) with(user string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return orElse(b.known[user], user)
 }
 
 // threadBook knows in which threads the bot takes part.

@@ -31,6 +31,9 @@ const (
 	maxFallback = 3000
 )
 
+// linkAction is the action of a button that opens an address. Slack tells of its click all the same.
+const linkAction = "link"
+
 // actionMark parts a button's action from the number that makes its action_id unique within the message.
 const actionMark = "#"
 
@@ -46,10 +49,13 @@ type rendered struct {
 // render turns a message into blocks. Plain strings go into plain_text and rich_text, which Slack shows as they are,
 // so that a pod called <!channel> or *x* keeps its name and pings nobody. What does not fit is cut, and says so; the
 // title, the buttons and the footer always fit, because they are what a person acts on.
-func render(m message.Message) rendered {
+func render(m message.Message) rendered { return renderIn(m, maxMessage, maxBlocks) }
+
+// renderIn is render within so many characters of JSON and so many blocks.
+func renderIn(m message.Message, room, blocks int) rendered {
 	m = message.Legible(m)
 	r := rendered{Text: escape(fallback(m))}
-	b := builder{room: maxMessage, left: maxBlocks, lang: m.Lang}
+	b := builder{room: room, left: blocks, lang: m.Lang}
 	if len(m.Mention) > 0 {
 		var who []slack.RichTextSectionElement
 		for _, id := range m.Mention {
@@ -218,6 +224,9 @@ func buttons(block int, a message.Actions) slack.Block {
 			e.Style = slack.StylePrimary
 		case message.Danger:
 			e.Style = slack.StyleDanger
+		}
+		if button.URL != "" {
+			e.ActionID, e.URL = linkAction+id, button.URL
 		}
 		elements = append(elements, e)
 	}

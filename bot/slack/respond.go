@@ -79,9 +79,14 @@ func (r *responder) Working(ctx context.Context, step string) error {
 
 // Answer delivers the answer, trying again while Slack is briefly down or full. It returns the last refusal.
 func (r *responder) Answer(ctx context.Context, m message.Message) error {
+	return again(ctx, "answer", func() error { return r.answer(ctx, m) })
+}
+
+// again tries a call until Slack takes it, or refuses it for good.
+func again(ctx context.Context, what string, call func() error) error {
 	wait := time.Second
 	for try := 1; ; try++ {
-		err := r.answer(ctx, m)
+		err := call()
 		if err == nil {
 			return nil
 		}
@@ -90,10 +95,10 @@ func (r *responder) Answer(ctx context.Context, m message.Message) error {
 			d = deliveryError(err)
 		}
 		if d.Permanent || try == answerTries {
-			return fmt.Errorf("slack: answer: %w", err)
+			return fmt.Errorf("slack: %s: %w", what, err)
 		}
 		if sleep(ctx, max(wait, d.RetryAfter)) != nil {
-			return fmt.Errorf("slack: answer: %w", err)
+			return fmt.Errorf("slack: %s: %w", what, err)
 		}
 		wait *= 2
 	}
@@ -118,6 +123,9 @@ func (r *responder) answer(ctx context.Context, m message.Message) error {
 	case private:
 		if err := r.whisper(ctx, m); err != nil {
 			return err
+		}
+		if r.placeholder.Message == "" { // to clear what the response URL showed would take the answer
+			return nil
 		}
 		return r.clear(ctx)
 	case r.placeholder.Message != "":
@@ -215,7 +223,7 @@ func (r *responder) Ask(ctx context.Context, p bot.Prompt) error {
 	if r.trigger == "" || r.in.Kind == bot.Submit {
 		return fmt.Errorf("slack: %w", bot.ErrNoPrompt)
 	}
-	back, err := json.Marshal(prompted{Action: p.Action, Subject: p.Subject, Place: r.in.Place, Message: r.in.Message})
+	back, err := json.Marshal(prompted{Action: p.Action, Subject: p.Subject, Place: r.in.Place, Message: r.in.Message, AtHome: r.in.AtHome})
 	if err != nil {
 		return fmt.Errorf("slack: ask: %w", err)
 	}

@@ -70,6 +70,7 @@ type Slack struct {
 	threads *threadBook
 	sent    *ledger
 	open    assistantBook
+	directs directBook
 
 	lastEvent atomic.Int64 // unix nanoseconds, 0: never
 
@@ -235,13 +236,25 @@ func (s *Slack) answer(run *session, h *heard) {
 			return
 		}
 	}
-	if h.in.Kind == bot.Opened {
+	switch h.in.Kind {
+	case bot.Opened:
 		s.open.begin(h.in.Place)
+		fallthrough
+	case bot.Direct, bot.Home:
+		s.directs.learn(h.user, h.in.Place.Channel)
 	}
-	s.threads.join(h.in.Place)
+	if h.in.Place.Channel == h.user {
+		h.in.Place.Channel = s.directs.with(h.user)
+	}
+	if h.in.Kind != bot.Pointed { // whose answer one person sees: that makes no thread ours
+		s.threads.join(h.in.Place)
+	}
 	person, lang, err := s.people.look(ctx, h.user, h.teams)
 	if err != nil {
 		s.log.Warn("cannot look a person up in full", "user", h.user, "stranger", person.Stranger, "err", err)
+		if h.fresh && person.Stranger { // Slack did not say so, it said nothing
+			return
+		}
 	}
 	h.in.Person, h.in.Lang = person, lang
 	if h.in.At.IsZero() {

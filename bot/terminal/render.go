@@ -208,6 +208,9 @@ func (s *sheet) actions(buttons []message.Button) {
 		}
 	}
 	for _, b := range buttons {
+		if b.URL != "" { // which a terminal makes something to click of, where it can
+			continue
+		}
 		label := fmt.Sprintf("[%d] %s", s.Number(b), oneLine(b.Label))
 		if line != "" && Columns(line+gap+label) > s.inner {
 			flush()
@@ -218,6 +221,11 @@ func (s *sheet) actions(buttons []message.Button) {
 		line += label
 	}
 	flush()
+	for _, b := range buttons {
+		if b.URL != "" {
+			s.hang("", oneLine(b.Label)+" ("+oneLine(b.URL)+")", "", "    ")
+		}
+	}
 }
 
 var (

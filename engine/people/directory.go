@@ -170,6 +170,17 @@ func (d *Directory) human(p Person) string {
 	return ""
 }
 
+// Of lists the grants that count for a person: their own, their address's and their groups'. Nothing counts for a stranger.
+func (d *Directory) Of(p Person) []Grant {
+	if p.Stranger || p.ID == "" {
+		return nil
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	ids := d.subjects(p)
+	return slices.DeleteFunc(slices.Concat(d.grants, d.fixed), func(g Grant) bool { return !slices.Contains(ids, g.Subject) })
+}
+
 // Grants lists what is granted, by subject and scope.
 func (d *Directory) Grants() []Grant {
 	d.mu.RLock()

@@ -69,7 +69,7 @@ func TestEverySentenceOfTheEngineIsTranslated(t *testing.T) {
 	// What tools and models refuse is written where it happens, in English; the surface says it in the reader's language.
 	for folder, fields := range map[string][]string{
 		"tools": {"Sentence", "Remedy"}, "bot/handle.go": {"Sentence", "Remedy"}, "bot/click.go": {"Sentence", "Remedy"}, "bot/reply.go": {"Sentence", "Remedy"},
-		"bot/model.go": {"Sentence", "Remedy"}, "bot/prompt.go": {"Sentence", "Remedy"}, "bot/assistant": {"Sentence"},
+		"bot/model.go": {"Sentence", "Remedy"}, "bot/prompt.go": {"Sentence", "Remedy"}, "bot/whole.go": {"Sentence", "Remedy"}, "bot/assistant": {"Sentence"},
 	} {
 		err := filepath.WalkDir(filepath.Join("../..", folder), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {

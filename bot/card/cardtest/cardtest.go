@@ -106,31 +106,52 @@ func Cards(kind string) map[string]message.Message {
 		Facts: []tools.Fact{{Label: "open incidents", Value: name}, {Label: "nodes", Value: "4"}}, Observed: Now.Add(-4 * time.Minute),
 	}
 	out := map[string]message.Message{
-		"incident":          card.Incident(i, false, Now, "en"),
-		"incident-silent":   card.Incident(i, true, Now, "ja"),
-		"incident-quiet":    card.Incident(&quiet, false, Now, "zh"),
-		"incident-resolved": card.Incident(&over, false, Now, "en"),
-		"incident-merged":   card.Incident(&merged, false, Now, "en"),
-		"proposal":          card.Proposal(x, Now, "en"),
-		"proposal-verified": card.Proposal(&done, Now, "en"),
-		"proposal-failed":   card.Proposal(&failed, Now, "ja"),
-		"diff":              card.Diff(x, "en"),
-		"problem":           card.Problem("There is no workload named "+name+".", "Did you mean "+name+"?", "en"),
-		"help":              card.Help(commands(name), "en"),
-		"help-on":           card.HelpOn(commands(name)[:5], "logs", "en"),
-		"home":              must(card.Home(overview, 3, Now, "en", stored)),
-		"answer-pods":       result(&tools.Result{Headline: fmt.Sprintf("%d pods in prod-eu / %s.", n, name), Args: args, Tables: []tools.Table{{Heading: name, Columns: []string{"NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "WHY"}, Rows: pods, Total: n}}}),
-		"answer-logs":       result(&tools.Result{Headline: "deployment/" + name + " · prod-eu / shop: the last lines.", Texts: []tools.Text{{Heading: name, Body: strings.Join(logs, "\n"), Truncated: true}}}),
-		"timeline":          result(&tools.Result{Headline: "INC-214 · " + name + " is failing", Lists: []tools.Text{{Heading: name, Body: strings.Join(lines, "\n")}}, Next: options[:2]}),
-		"explain":           result(&tools.Result{Headline: "Why I think it is deployment/" + name, Missing: []string{name + ": metrics are unavailable"}, Facts: []tools.Fact{{Label: "cause", Value: name}, {Label: name, Value: "31 %", Normal: "0.2 %"}}, Lists: []tools.Text{{Heading: "Ruled out", Body: strings.Join(lines, "\n")}}, Charts: []tools.Chart{{Title: "errors of " + name, Alt: "errors of " + name + ", last 60m · now 31 %", Spark: "▁▁▂▁▁▇█"}}, Observed: Now.Add(-12 * time.Second)}),
-		"slo":               result(&tools.Result{Headline: "service/" + name + ": 99.1 % good, and the budget burns at 22×.", Facts: []tools.Fact{{Label: name + " availability 99.9 % over 30 d", Value: "69 % of the budget is left", Normal: "burns at 1×"}}, Tables: []tools.Table{{Heading: "Burn rates", Columns: []string{"OBJECTIVE", "WINDOW", "BURN", "BAD", "REQUESTS", "KNOWN"}, Rows: [][]string{{name, "5 min", "22×", "310", "1,000", "100 %"}, {name, "1 h", "unknown", "–", "–", "3 %"}}}}, Charts: []tools.Chart{{Title: "budget of " + name, Alt: "budget of " + name + " 69 % left", Spark: "████▇▆▅"}}}),
-		"post-mortem":       result(&tools.Result{Headline: "Draft of the post-mortem of INC-214 · " + name, Files: []tools.File{{Name: "INC-214.md", Body: "# Post-mortem (draft): " + name + "\n\n" + strings.Join(lines, "\n")}}}),
-		"audit":             result(&tools.Result{Headline: "The newest entries of the audit log.", Args: args, Tables: []tools.Table{{Columns: []string{"NO", "AT", "WHO", "WHAT", "ABOUT"}, Rows: audit, Total: n}}}),
-		"choice-few":        result(&few),
-		"choice-many":       result(&tools.Result{Headline: "Which " + name + " do you mean?", Options: repeated(options, 20+n), Next: options[:2]}),
-		"answer-of-a-model": {Title: name + " is failing", Blocks: []message.Block{message.Markdown{Text: "## Why " + name + "\n\n**" + name + "** is slow:\n- " + name + "\n\n| " + name + " | x |\n|---|---|\n| " + name + " | y |\n\n```\n" + name + "\n```\n![p](https://evil.example/p.png) [" + name + "](https://evil.example)"}}, Footer: "gemini looked at: " + name},
+		"incident":           card.Incident(i, false, Now, "en"),
+		"incident-silent":    card.Incident(i, true, Now, "ja"),
+		"incident-quiet":     card.Incident(&quiet, false, Now, "zh"),
+		"incident-resolved":  card.Incident(&over, false, Now, "en"),
+		"incident-merged":    card.Incident(&merged, false, Now, "en"),
+		"proposal":           card.Proposal(x, Now, "en"),
+		"proposal-verified":  card.Proposal(&done, Now, "en"),
+		"proposal-failed":    card.Proposal(&failed, Now, "ja"),
+		"diff":               card.Diff(x, "en"),
+		"problem":            card.Problem("There is no workload named "+name+".", "Did you mean "+name+"?", "en"),
+		"help":               card.Help(commands(name), "en"),
+		"help-on":            card.HelpOn(commands(name)[:5], "logs", "en"),
+		"home":               must(card.Home(overview, 3, Now, "en", stored)),
+		"page":               card.HomePage(page(name, n, i), Now, "en"),
+		"page-of-a-stranger": card.NoAccess("ja"),
+		"answer-pods":        result(&tools.Result{Headline: fmt.Sprintf("%d pods in prod-eu / %s.", n, name), Args: args, Tables: []tools.Table{{Heading: name, Columns: []string{"NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "WHY"}, Rows: pods, Total: n}}}),
+		"answer-logs":        result(&tools.Result{Headline: "deployment/" + name + " · prod-eu / shop: the last lines.", Texts: []tools.Text{{Heading: name, Body: strings.Join(logs, "\n"), Truncated: true}}}),
+		"timeline":           result(&tools.Result{Headline: "INC-214 · " + name + " is failing", Lists: []tools.Text{{Heading: name, Body: strings.Join(lines, "\n")}}, Next: options[:2]}),
+		"explain":            result(&tools.Result{Headline: "Why I think it is deployment/" + name, Missing: []string{name + ": metrics are unavailable"}, Facts: []tools.Fact{{Label: "cause", Value: name}, {Label: name, Value: "31 %", Normal: "0.2 %"}}, Lists: []tools.Text{{Heading: "Ruled out", Body: strings.Join(lines, "\n")}}, Charts: []tools.Chart{{Title: "errors of " + name, Alt: "errors of " + name + ", last 60m · now 31 %", Spark: "▁▁▂▁▁▇█"}}, Observed: Now.Add(-12 * time.Second)}),
+		"slo":                result(&tools.Result{Headline: "service/" + name + ": 99.1 % good, and the budget burns at 22×.", Facts: []tools.Fact{{Label: name + " availability 99.9 % over 30 d", Value: "69 % of the budget is left", Normal: "burns at 1×"}}, Tables: []tools.Table{{Heading: "Burn rates", Columns: []string{"OBJECTIVE", "WINDOW", "BURN", "BAD", "REQUESTS", "KNOWN"}, Rows: [][]string{{name, "5 min", "22×", "310", "1,000", "100 %"}, {name, "1 h", "unknown", "–", "–", "3 %"}}}}, Charts: []tools.Chart{{Title: "budget of " + name, Alt: "budget of " + name + " 69 % left", Spark: "████▇▆▅"}}}),
+		"post-mortem":        result(&tools.Result{Headline: "Draft of the post-mortem of INC-214 · " + name, Files: []tools.File{{Name: "INC-214.md", Body: "# Post-mortem (draft): " + name + "\n\n" + strings.Join(lines, "\n")}}}),
+		"audit":              result(&tools.Result{Headline: "The newest entries of the audit log.", Args: args, Tables: []tools.Table{{Columns: []string{"NO", "AT", "WHO", "WHAT", "ABOUT"}, Rows: audit, Total: n}}}),
+		"choice-few":         result(&few),
+		"choice-many":        result(&tools.Result{Headline: "Which " + name + " do you mean?", Options: repeated(options, 20+n), Next: options[:2]}),
+		"answer-of-a-model":  {Title: name + " is failing", Blocks: []message.Block{message.Markdown{Text: "## Why " + name + "\n\n**" + name + "** is slow:\n- " + name + "\n\n| " + name + " | x |\n|---|---|\n| " + name + " | y |\n\n```\n" + name + "\n```\n![p](https://evil.example/p.png) [" + name + "](https://evil.example)"}}, Footer: "gemini looked at: " + name},
 	}
 	return out
+}
+
+// page is a home with many incidents, clusters and rights.
+func page(name string, n int, i *incident.Incident) card.Page {
+	h := card.Page{
+		Stays:    true,
+		Headline: fmt.Sprintf("%d incidents are open in prod-eu.", n), Dark: true, Said: "Why I think it is deployment/" + name,
+		OnCall: name + " is on call, until Tue 2026-03-03 09:00 CET.", Role: "viewer everywhere", Speaks: "You are answered in English.",
+	}
+	for k := range n {
+		one := *i
+		one.ID = fmt.Sprint("INC-", k)
+		h.Open = append(h.Open, card.Opened{Incident: &one, Silent: k%2 == 1, Thread: fmt.Sprintf("https://home.slack.com/archives/C0OPS/p17725064400001%02d", k)})
+		h.Clusters = append(h.Clusters, message.Fact{Label: fmt.Sprintf("%s-%d", name, k), Value: "🟢 agent connected, heard 2s ago; it cannot read " + name})
+		if k < 4 {
+			h.Role += ", operator in " + name
+		}
+	}
+	return h
 }
 
 // commands are about as many as there are, with long lines.

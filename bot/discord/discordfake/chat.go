@@ -46,6 +46,26 @@ func (s *Server) SlashWith(user, channel string, options map[string]string) erro
 	return s.interact(event)
 }
 
+// onMessage is the type of a command in a message's menu.
+const onMessage = 3
+
+// Point takes a command from the menu of a message that a person sees. Discord sends along what stands in it.
+func (s *Server) Point(user string, m Message, command string) error {
+	s.mu.Lock()
+	if !slices.Contains(s.onMessages, command) {
+		s.mu.Unlock()
+		return fmt.Errorf("discordfake: messages have no command %q", command)
+	}
+	target := map[string]any{
+		"id": m.ID, "channel_id": m.Channel, "content": m.Content, "embeds": m.Embeds, "author": userOf(s.users[m.Author]), "type": 0,
+	}
+	event := s.interactionEventLocked(s.interactionLocked(m.Channel, user, nil), 2, map[string]any{
+		"id": "2", "name": command, "type": onMessage, "target_id": m.ID, "resolved": map[string]any{"messages": map[string]any{m.ID: target}},
+	})
+	s.mu.Unlock()
+	return s.interact(event)
+}
+
 func optionValues(options map[string]string, focused string) []any {
 	out := []any{}
 	for _, name := range slices.Sorted(maps.Keys(options)) {

@@ -3,6 +3,7 @@ package discordfake
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -28,10 +29,14 @@ const (
 	maxThreadName  = 100
 	maxNonce       = 25
 	maxDirections  = 100 // a command's description
+	maxCommandName = 32
+	maxOnMessages  = 5 // commands in the menus of messages
 	maxOptions     = 25
 	maxOption      = 100 // its label, and its value
 	maxPlaceholder = 150
 	maxInput       = 4000
+	maxURL         = 512 // of a button
+	styleLink      = 5
 )
 
 // refusal is an error in Discord's form.
@@ -93,6 +98,7 @@ type button struct {
 	Style    int    `json:"style"`
 	Label    string `json:"label"`
 	CustomID string `json:"custom_id"`
+	URL      string `json:"url"` // of one that opens an address
 
 	// Of a menu.
 	Placeholder string   `json:"placeholder"`
@@ -190,10 +196,16 @@ func checkRows(rows []row) *refusal {
 				continue
 			}
 			switch {
-			case b.Type != typeButton || b.Style < 1 || b.Style > 4:
+			case b.Type != typeButton || b.Style < 1 || b.Style > styleLink:
 				return invalid("components: not a button")
 			case b.Label == "" || runes(b.Label) > maxLabel:
 				return invalid("components: label: must be between 1 and %d in length", maxLabel)
+			case (b.Style == styleLink) != (b.URL != ""):
+				return invalid("components: url: a link button has one, and no other has")
+			case b.Style == styleLink && (b.CustomID != "" || runes(b.URL) > maxURL || !strings.HasPrefix(b.URL, "http")):
+				return invalid("components: a link button has an address of at most %d characters, and no custom_id", maxURL)
+			case b.Style == styleLink:
+				continue
 			case b.CustomID == "" || runes(b.CustomID) > maxCustomID:
 				return invalid("components: custom_id: must be between 1 and %d in length", maxCustomID)
 			case ids[b.CustomID]:

@@ -72,6 +72,9 @@ func TestEachLimitIsEnforced(t *testing.T) {
 		"80 of a label":                {rows(obj{"type": 1, "components": []any{aButton("a", x(80))}}), rows(obj{"type": 1, "components": []any{aButton("a", x(81))}})},
 		"100 of a custom_id":           {rows(obj{"type": 1, "components": []any{aButton(x(100), "b")}}), rows(obj{"type": 1, "components": []any{aButton(x(101), "b")}})},
 		"a custom_id once":             {rows(rowOf(1)), rows(rowOf(1), rowOf(1))},
+		"512 of an address":            {rows(obj{"type": 1, "components": []any{aLink("https://"+x(504), "")}}), rows(obj{"type": 1, "components": []any{aLink("https://"+x(505), "")}})},
+		"a link has no custom_id":      {rows(obj{"type": 1, "components": []any{aLink("https://a", "")}}), rows(obj{"type": 1, "components": []any{aLink("https://a", "c")}})},
+		"a link has an address":        {rows(obj{"type": 1, "components": []any{aLink("https://a", "")}}), rows(obj{"type": 1, "components": []any{aLink("", "")}})},
 		"25 options":                   {rows(menuOf(25, 1)), rows(menuOf(26, 1))},
 		"an option at least":           {rows(menuOf(1, 1)), rows(menuOf(0, 1))},
 		"100 of an option":             {rows(menuOf(1, 100)), rows(menuOf(1, 101))},
@@ -111,6 +114,14 @@ func asked(change func(obj)) obj {
 func named(id string) obj { return asked(func(l obj) { l["component"].(obj)["custom_id"] = id }) }
 
 func anOption(label, value string) obj { return obj{"label": label, "value": value} }
+
+func aLink(address, id string) obj {
+	o := obj{"type": 2, "style": 5, "label": "l", "url": address}
+	if id != "" {
+		o["custom_id"] = id
+	}
+	return o
+}
 
 func menu(options ...any) obj {
 	if options == nil {
@@ -188,9 +199,9 @@ func TestSuggestionsAreRefusedBeyondTheirLimits(t *testing.T) {
 func TestCommandsAreRefusedBeyondTheirLimits(t *testing.T) {
 	s := New(Config{})
 	defer s.Close()
-	put := func(options ...any) int {
+	register := func(commands ...any) int {
 		t.Helper()
-		body, err := json.Marshal([]any{obj{"name": "atl", "description": "d", "options": options}})
+		body, err := json.Marshal(commands)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,6 +216,10 @@ func TestCommandsAreRefusedBeyondTheirLimits(t *testing.T) {
 		}
 		resp.Body.Close()
 		return resp.StatusCode
+	}
+	put := func(options ...any) int {
+		t.Helper()
+		return register(obj{"name": "atl", "description": "d", "options": options})
 	}
 	option := func(name string, more obj) obj {
 		o := obj{"type": 3, "name": name, "description": "d"}
@@ -234,6 +249,35 @@ func TestCommandsAreRefusedBeyondTheirLimits(t *testing.T) {
 		if status := put(options...); status != 400 {
 			t.Errorf("%s: more is taken: %d", name, status)
 		}
+	}
+	onMessages := func(n int, more obj) (out []any) {
+		for i := range n {
+			o := obj{"type": 3, "name": fmt.Sprint("Explain this ", i)}
+			for k, v := range more {
+				o[k] = v
+			}
+			out = append(out, o)
+		}
+		return out
+	}
+	if status := register(append(onMessages(4, nil), onMessages(1, obj{"name": x(32), "options": nil, "name_localizations": obj{"ja": x(32)}})...)...); status != 200 {
+		t.Errorf("five commands on messages are refused: %d", status)
+	}
+	for name, commands := range map[string][]any{
+		"32 of a name":                {obj{"type": 3, "name": x(33)}},
+		"32 of a name in a language":  onMessages(1, obj{"name_localizations": obj{"ja": x(33)}}),
+		"a name":                      {obj{"type": 3}},
+		"5 commands on messages":      onMessages(6, nil),
+		"no description on a message": onMessages(1, obj{"description": "d"}),
+		"no options on a message":     onMessages(1, obj{"options": []any{option("a", nil)}}),
+		"a typed name in lower case":  {obj{"name": "Explain this", "description": "d"}},
+	} {
+		if status := register(commands...); status != 400 {
+			t.Errorf("%s: more is taken: %d", name, status)
+		}
+	}
+	if err := s.Point("401", Message{}, "Explain this"); err == nil {
+		t.Error("a command was taken that messages do not have")
 	}
 }
 

@@ -3,6 +3,7 @@ package discordfake
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"math"
 	"mime"
 	"mime/multipart"
@@ -328,9 +329,11 @@ func (s *Server) startThread(c *call) (any, *refusal) {
 
 func (s *Server) setCommands(c *call) (any, *refusal) {
 	var body []struct {
-		Name        string          `json:"name"`
-		Description string          `json:"description"`
-		Options     []commandOption `json:"options"`
+		Name        string            `json:"name"`
+		Type        int               `json:"type"` // 1 when left out
+		Local       map[string]string `json:"name_localizations"`
+		Description string            `json:"description"`
+		Options     []commandOption   `json:"options"`
 	}
 	if refused := c.decode(&body); refused != nil {
 		return nil, refused
@@ -338,8 +341,25 @@ func (s *Server) setCommands(c *call) (any, *refusal) {
 	if guild := c.path("guild"); guild != "" && guild != Guild {
 		return nil, &refusal{status: 403, code: 50001, detail: "Missing Access"}
 	}
-	s.commands, s.options = nil, nil
+	s.commands, s.options, s.onMessages = nil, nil, nil
 	for _, command := range body {
+		for _, name := range append(slices.Collect(maps.Values(command.Local)), command.Name) {
+			if name == "" || runes(name) > maxCommandName {
+				return nil, invalid("name: must be between 1 and %d in length", maxCommandName)
+			}
+		}
+		if command.Type == onMessage {
+			if command.Description != "" || len(command.Options) > 0 {
+				return nil, invalid("description: context menu commands have neither description nor options")
+			}
+			if s.onMessages = append(s.onMessages, command.Name); len(s.onMessages) > maxOnMessages {
+				return nil, &refusal{status: 400, code: 30032, detail: "Maximum number of application commands reached"}
+			}
+			continue
+		}
+		if !optionName.MatchString(command.Name) {
+			return nil, invalid("name: %q", command.Name)
+		}
 		if command.Description == "" || runes(command.Description) > maxDirections {
 			return nil, invalid("description: must be between 1 and %d in length", maxDirections)
 		}

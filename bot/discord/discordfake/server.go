@@ -76,6 +76,7 @@ type Server struct {
 	prompts      map[string]Prompt // open, by person
 	sent         map[string][]time.Time
 	commands     []string
+	onMessages   []string        // those in the menus of messages
 	options      []commandOption // of the last command
 	conns        []*gateway
 	seq          int

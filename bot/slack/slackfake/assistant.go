@@ -28,11 +28,8 @@ type AssistantThread struct {
 
 // OpenAssistant opens a new conversation with the app in the assistant's pane.
 func (s *Server) OpenAssistant(user, looksAt string) (AssistantThread, error) {
-	channel := "D" + strings.TrimPrefix(user, "U")
 	s.mu.Lock()
-	if _, ok := s.channels[channel]; !ok {
-		s.channels[channel] = Channel{ID: channel}
-	}
+	channel := s.directLocked(user)
 	root := s.addLocked(Message{Channel: channel, User: BotUser, Fallback: "New Assistant Thread"})
 	root.Thread = root.TS
 	a := &AssistantThread{Channel: channel, Thread: root.TS}

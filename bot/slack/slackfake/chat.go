@@ -10,10 +10,12 @@ import (
 	"time"
 )
 
-// View is an open modal.
+// View is an open modal, or what a home shows.
 type View struct {
-	ID, User string
-	raw      map[string]any
+	ID, User  string
+	Published int // how often a home was
+	hash      string
+	raw       map[string]any
 }
 
 // Text is the modal's title, labels and hints.
@@ -66,13 +68,19 @@ func (s *Server) MentionIn(user, channel, thread, text string) (Message, error) 
 
 // Direct writes to the bot alone. The channel is in the message that it returns.
 func (s *Server) Direct(user, text string) (Message, error) {
-	channel := "D" + strings.TrimPrefix(user, "U")
 	s.mu.Lock()
+	channel := s.directLocked(user)
+	s.mu.Unlock()
+	return s.say(user, channel, "", escape(text))
+}
+
+// directLocked is the channel of the direct messages between a person and the bot.
+func (s *Server) directLocked(user string) string {
+	channel := "D" + strings.TrimPrefix(user, "U")
 	if _, ok := s.channels[channel]; !ok {
 		s.channels[channel] = Channel{ID: channel}
 	}
-	s.mu.Unlock()
-	return s.say(user, channel, "", escape(text))
+	return channel
 }
 
 // Reply writes in a thread.

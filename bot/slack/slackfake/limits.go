@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -26,9 +27,14 @@ const (
 	maxID              = 255
 	maxButtonText      = 75
 	maxButtonValue     = 2000
+	maxButtonURL       = 3000
 	maxViewTitle       = 24
 	maxPrivateMetadata = 3000
 	maxMarkdown        = 12_000
+	maxView            = 250_000
+	maxShortcuts       = 10 // of an app
+	maxShortcutName    = 24
+	maxShortcutWords   = 150 // of its description
 	// maxAllBlocks is where msg_blocks_too_long was seen to begin. Slack does not say how it counts; this counts the
 	// blocks' JSON, which is more than any way of counting their text.
 	maxAllBlocks = 13_200
@@ -160,6 +166,9 @@ func checkButton(b map[string]any, actionIDs map[string]bool) string {
 	if p := checkText(b["text"], maxButtonText, "plain_text"); p != "" {
 		return "button: " + p
 	}
+	if url, ok := b["url"]; ok && (runes(str(b, "url")) > maxButtonURL || !strings.HasPrefix(str(b, "url"), "http")) {
+		return fmt.Sprintf("url must be an address of at most %d characters, is %v", maxButtonURL, url)
+	}
 	if runes(str(b, "value")) > maxButtonValue {
 		return fmt.Sprintf("button value must be at most %d characters", maxButtonValue)
 	}
@@ -275,16 +284,23 @@ func checkText(v any, limit int, kinds ...string) string {
 	return ""
 }
 
-// checkView says what views.open would refuse.
-func checkView(view map[string]any) *refusal {
+// checkView says what views.open would refuse of a modal, and views.publish of a home.
+func checkView(view map[string]any, kind string) *refusal {
 	bad := func(format string, args ...any) *refusal {
 		return &refusal{"invalid_arguments", fmt.Sprintf(format, args...)}
 	}
-	if str(view, "type") != "modal" {
-		return bad("view must be a modal")
+	if str(view, "type") != kind {
+		return bad("view must be of the type %s", kind)
+	}
+	if n := encoded(view); n > maxView {
+		return &refusal{"view_too_large", fmt.Sprintf("%d characters", n)}
 	}
 	for _, part := range []string{"title", "submit", "close"} {
-		if _, ok := view[part]; !ok && part != "title" {
+		_, has := view[part]
+		if has && kind == "home" {
+			return bad("%s: a home has none", part)
+		}
+		if !has && (part != "title" || kind == "home") {
 			continue
 		}
 		if p := checkText(view[part], maxViewTitle, "plain_text"); p != "" {
@@ -307,7 +323,7 @@ func encoded(v any) int {
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	if enc.Encode(v) != nil {
-		return maxAllBlocks + 1
+		return maxView + 1
 	}
 	return utf8.RuneCount(buf.Bytes())
 }

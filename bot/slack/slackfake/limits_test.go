@@ -97,6 +97,8 @@ func TestEachLimitIsEnforced(t *testing.T) {
 		"25 buttons of a row":           {one(buttons(25)), one(buttons(26)), ""},
 		"75 characters of a label":      {one(actions(button("a", x(75), "v"))), one(actions(button("a", x(76), "v"))), ""},
 		"2000 characters of a value":    {one(actions(button("a", "b", x(2000)))), one(actions(button("a", "b", x(2001)))), ""},
+		"3000 characters of an address": {one(actions(obj{"type": "button", "text": plainText("b"), "url": "https://" + x(2992)})), one(actions(obj{"type": "button", "text": plainText("b"), "url": "https://" + x(2993)})), ""},
+		"an address that is one":        {one(actions(obj{"type": "button", "text": plainText("b"), "url": "https://a.example"})), one(actions(obj{"type": "button", "text": plainText("b"), "url": "javascript:alert(1)"})), ""},
 		"255 characters of an action":   {one(actions(button(x(255), "b", "v"))), one(actions(button(x(256), "b", "v"))), ""},
 		"an action_id once":             {[]any{actions(button("a", "b", "v")), actions(button("b", "b", "v"))}, []any{actions(button("a", "b", "v")), actions(button("a", "b", "v"))}, ""},
 		"a block_id once":               {[]any{obj{"type": "divider", "block_id": "a"}, obj{"type": "divider", "block_id": "b"}}, []any{obj{"type": "divider", "block_id": "a"}, obj{"type": "divider", "block_id": "a"}}, ""},
@@ -136,6 +138,30 @@ func TestEachLimitIsEnforced(t *testing.T) {
 			}
 		})
 	}
+}
+
+// callJSON is call for a method that takes JSON alone; it gives the whole answer.
+func callJSON(t *testing.T, s *Server, method string, args obj) (answer obj) {
+	t.Helper()
+	body, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+method, strings.NewReader(string(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+BotToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer
 }
 
 func TestCallsAreRefusedBySlacksCodes(t *testing.T) {
@@ -231,26 +257,7 @@ func TestModalsAreLimitedAndTriggersDie(t *testing.T) {
 	}
 	open := func(id string, v obj) string {
 		t.Helper()
-		body, err := json.Marshal(obj{"trigger_id": id, "view": v})
-		if err != nil {
-			t.Fatal(err)
-		}
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"views.open", strings.NewReader(string(body)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+BotToken)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		var answer obj
-		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-			t.Fatal(err)
-		}
-		return str(answer, "error")
+		return str(callJSON(t, s, "views.open", obj{"trigger_id": id, "view": v}), "error")
 	}
 	fresh := trigger()
 	if code := open(fresh, view(nil)); code != "" {

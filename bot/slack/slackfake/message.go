@@ -20,6 +20,7 @@ type Message struct {
 	User        string
 	Fallback    string // the text field, shown when there are no blocks
 	Blocks      []any  // decoded JSON
+	Attachments []any  // of another app's message: most alerts stand in these
 	Metadata    json.RawMessage
 	Only        string // the one person who sees it, "" for everyone
 	Edits       int
@@ -36,7 +37,7 @@ type File struct {
 }
 
 // Button is a button of a message.
-type Button struct{ Label, ActionID, BlockID, Value, Style string }
+type Button struct{ Label, ActionID, BlockID, Value, Style, URL string }
 
 // Text is everything that the message shows, block after block, one a line.
 func (m Message) Text() string {
@@ -67,7 +68,7 @@ func (m Message) Buttons() []Button {
 			}
 			out = append(out, Button{
 				Label: str(object(e["text"]), "text"), ActionID: str(e, "action_id"),
-				BlockID: str(block, "block_id"), Value: str(e, "value"), Style: str(e, "style"),
+				BlockID: str(block, "block_id"), Value: str(e, "value"), Style: str(e, "style"), URL: str(e, "url"),
 			})
 		}
 	}

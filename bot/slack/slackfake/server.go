@@ -77,6 +77,8 @@ type Server struct {
 	triggers map[string]*trigger
 	replies  map[string]*response
 	views    map[string]View
+	homes    map[string]*View // by person: what the app's home tab shows them
+	app      app              // as it was installed
 	// assistants are the assistant's threads, by channel and thread.
 	assistants map[string]*AssistantThread
 	uploads    map[string]*upload
@@ -120,6 +122,7 @@ func New(cfg Config) *Server {
 		triggers: map[string]*trigger{},
 		replies:  map[string]*response{},
 		views:    map[string]View{},
+		homes:    map[string]*View{},
 
 		assistants: map[string]*AssistantThread{},
 		uploads:    map[string]*upload{},

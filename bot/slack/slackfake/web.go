@@ -53,6 +53,7 @@ var methods = map[string]method{
 	"users.info":            {"users:read", (*Server).userInfo},
 	"usergroups.list":       {"usergroups:read", (*Server).userGroups},
 	"views.open":            {"", (*Server).viewsOpen},
+	"views.publish":         {"", (*Server).viewsPublish},
 	"reactions.add":         {"reactions:write", (*Server).react},
 	"chat.startStream":      {"chat:write", (*Server).startStream},
 	"chat.appendStream":     {"chat:write", (*Server).appendStream},
@@ -69,7 +70,7 @@ var methods = map[string]method{
 var ordinary = []string{
 	"channel_not_found", "not_in_channel", "is_archived", "message_not_found", "user_not_found", "missing_scope",
 	"token_revoked", "invalid_auth", "expired_trigger_id", "thread_not_found", "already_reacted",
-	"invalid_thread_ts", "message_not_in_streaming_state",
+	"invalid_thread_ts", "message_not_in_streaming_state", "not_enabled", "hash_conflict",
 }
 
 // maxCall bounds what is read of one call.
@@ -259,6 +260,9 @@ func contentLocked(a args) (text string, blocks []any, metadata json.RawMessage,
 
 func (s *Server) postMessage(a args) (map[string]any, *refusal) {
 	channel, thread := a.get("channel"), a.get("thread_ts")
+	if _, ok := s.users[channel]; ok { // what is posted to a person goes to the direct channel with them
+		channel = s.directLocked(channel)
+	}
 	if refused := s.placeLocked(channel, thread); refused != nil {
 		return nil, refused
 	}
@@ -371,6 +375,9 @@ func wire(m Message, metadata bool) map[string]any {
 	if len(m.Blocks) > 0 {
 		out["blocks"] = m.Blocks
 	}
+	if len(m.Attachments) > 0 {
+		out["attachments"] = m.Attachments
+	}
 	if m.Edits > 0 {
 		out["edited"] = map[string]any{"user": m.User, "ts": m.TS}
 	}
@@ -474,7 +481,7 @@ func (s *Server) viewsOpen(a args) (map[string]any, *refusal) {
 		return nil, &refusal{"expired_trigger_id", ""}
 	}
 	view := object(a.json["view"])
-	if refused := checkView(view); refused != nil {
+	if refused := checkView(view, "modal"); refused != nil {
 		return nil, refused
 	}
 	t.used = true
