@@ -109,12 +109,19 @@ func newSimulated(t *testing.T, scenario string) *simulated {
 	if err := s.shop.Inject(scenario, night.Add(20*time.Second)); err != nil {
 		t.Fatal(err)
 	}
+	view, _ := s.e.Fleet.Cluster("prod")
 	for range 60 { // ten minutes
 		for range 10 {
 			s.mu.Lock()
 			s.now = s.now.Add(time.Second)
 			s.mu.Unlock()
 			s.shop.Step(s.clock())
+			// The clock outruns the watch, and a rollout is dated when it is heard of: it is waited for.
+			if begun := s.clock().Sub(night); begun == 20*time.Second {
+				for deadline := time.Now().Add(10 * time.Second); len(view.Changes(night)) == 0 && time.Now().Before(deadline); {
+					time.Sleep(time.Millisecond)
+				}
+			}
 		}
 		now := s.clock()
 		ticks <- now
