@@ -41,6 +41,23 @@ func (c Change) String() string {
 	return s
 }
 
+// Brief is String for a phone: of one image that got another tag, the tags alone, "image v2.3.1 → v2.4.0 (revision 18)".
+func (c Change) Brief() string {
+	cut := func(image string) (repository, tag string) {
+		i := strings.LastIndexByte(image, ':')
+		if i < strings.LastIndexByte(image, '/') || strings.ContainsAny(image, "@,") { // a registry's port, a digest, several
+			return image, ""
+		}
+		return image[:max(i, 0)], image[i+1:]
+	}
+	before, from := cut(c.Before)
+	after, to := cut(c.After)
+	if c.Kind == "image" && before == after && from != "" && to != "" {
+		c.Before, c.After = from, to
+	}
+	return c.String()
+}
+
 // Changes lists what changed since a time, newest first; with refs, only on those entities.
 func (c *Cluster) Changes(since time.Time, refs ...entity.Ref) []Change {
 	c.mu.RLock()

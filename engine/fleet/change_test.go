@@ -66,6 +66,22 @@ func TestWhatPeopleDoIsAChangeAndWhatControllersReportIsNone(t *testing.T) {
 	}
 }
 
+func TestAChangeIsBriefWhereTheImageStays(t *testing.T) {
+	for want, c := range map[string]fleet.Change{
+		"image v1.12.0 → v1.12.1 (revision 4)":        {Kind: "image", Before: "registry.example.com:5000/shop/cart:v1.12.0", After: "registry.example.com:5000/shop/cart:v1.12.1", Revision: "4"},
+		"image shop/cart:v1 → mirror/cart:v1":         {Kind: "image", Before: "shop/cart:v1", After: "mirror/cart:v1"},
+		"image r:5000/cart → r:5000/cart:v2":          {Kind: "image", Before: "r:5000/cart", After: "r:5000/cart:v2"},
+		"image cart@sha256:aa → cart@sha256:bb":       {Kind: "image", Before: "cart@sha256:aa", After: "cart@sha256:bb"},
+		"image cart:v1, proxy:v1 → cart:v2, proxy:v2": {Kind: "image", Before: "cart:v1, proxy:v1", After: "cart:v2, proxy:v2"},
+		"image proxy:v9": {Kind: "image", After: "proxy:v9"},
+		"scale 3 → 5":    {Kind: "scale", Before: "3", After: "5"},
+	} {
+		if got := c.Brief(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestTheRevisionIsTheOneThatBelongsToTheTemplate(t *testing.T) {
 	old := deployment("cart", "1", "cart:v1", "t1", "17", 3)
 	// The template changes first: the generation rises, and the revision is still the old one.

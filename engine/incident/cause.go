@@ -158,7 +158,7 @@ func (k *Keeper) suspect(in *Observation, c *Cause) {
 	if !s.At.Before(c.Onset) {
 		when = "at the same time"
 	}
-	c.Summary += fmt.Sprintf("; %s%s, %s", where, s, when)
+	c.Summary += fmt.Sprintf("; %s%s, %s", where, s.Brief(), when)
 	switch c.Confidence {
 	case "low":
 		c.Confidence = "medium"

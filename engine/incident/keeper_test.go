@@ -340,7 +340,7 @@ func TestWhatChangedIsASuspect(t *testing.T) {
 	if diff := cmp.Diff([]string{"deployment/payments image payments:v1 → payments:v2 (revision 2)", "configmap/payments-env config"}, got); diff != "" {
 		t.Errorf("suspects (-want +got):\n%s", diff)
 	}
-	if want := "deployment/payments: it shows CrashLoopBackOff; image payments:v1 → payments:v2 (revision 2), 4 min before"; i.Cause.Summary != want || i.Cause.Confidence != "high" {
+	if want := "deployment/payments: it shows CrashLoopBackOff; image v1 → v2 (revision 2), 4 min before"; i.Cause.Summary != want || i.Cause.Confidence != "high" {
 		t.Errorf("summary %q, confidence %s", i.Cause.Summary, i.Cause.Confidence)
 	}
 	_, without := run(true)

@@ -240,13 +240,13 @@ func undo(i *incident.Incident, c *fleet.Cluster, w entity.Ref) (Suggestion, boo
 			if !ok || s.Template != "" && s.Template != r.GetWorkload().GetTemplateHash() {
 				continue // there is nothing to go back to, or somebody has gone on already
 			}
-			return Suggestion{command.Command{Verb: command.Rollback, Target: w, Revision: target}, "It began after " + s.String() + "; this goes back to the revision before."}, true
+			return Suggestion{command.Command{Verb: command.Rollback, Target: w, Revision: target}, "It began after " + s.Brief() + "; this goes back to the revision before."}, true
 		case "scale":
 			n, err := strconv.ParseInt(s.Before, 10, 32)
 			if err != nil || n <= 0 || s.After != strconv.Itoa(int(r.GetWorkload().GetDesired())) {
 				continue
 			}
-			return Suggestion{command.Command{Verb: command.Scale, Target: w, Replicas: int32(n)}, "It began after " + s.String() + "; this goes back to " + s.Before + "."}, true
+			return Suggestion{command.Command{Verb: command.Scale, Target: w, Replicas: int32(n)}, "It began after " + s.Brief() + "; this goes back to " + s.Before + "."}, true
 		}
 	}
 	return Suggestion{}, false
