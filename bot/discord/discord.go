@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/bwmarrin/discordgo"
+	"golang.org/x/text/message"
 
 	"github.com/bukahou/atlhyper/bot"
 	"github.com/bukahou/atlhyper/tools"
@@ -223,29 +224,33 @@ const contextName = "Explain this"
 // register makes /atl and the command on messages the application's commands: in the guild, where they are there at once, or
 // everywhere.
 func (d *Discord) register(ctx context.Context, app string) error {
-	_, err := d.api.ApplicationCommandBulkOverwrite(app, d.cfg.GuildID, []*discordgo.ApplicationCommand{{
-		Name:        commandName,
-		Description: "Ask about a cluster, or propose a change",
-		Options: []*discordgo.ApplicationCommandOption{{
-			Type: discordgo.ApplicationCommandOptionString, Name: optionName,
-			Description: "a question, or: incidents, pods, changes, help",
-		}, completed(tools.FieldCluster, "which cluster it is about"),
-			completed(tools.FieldNamespace, "which namespace it is about"),
-			completed(tools.FieldWorkload, "which deployment, statefulset, daemonset or cronjob it is about"),
-		},
-	}, {
-		Type: discordgo.MessageApplicationCommand, Name: contextName, NameLocalizations: &map[discordgo.Locale]string{
-			discordgo.ChineseCN: phrase.For("zh").Sprintf("Explain this"), discordgo.Japanese: phrase.For("ja").Sprintf("Explain this"),
-		},
-	}}, discordgo.WithContext(ctx))
+	command := &discordgo.ApplicationCommand{Name: commandName}
+	command.Description, command.DescriptionLocalizations = local(func(p *message.Printer) string { return p.Sprintf("Ask about a cluster, or propose a change") })
+	for _, o := range []struct {
+		name string
+		says func(*message.Printer) string
+	}{
+		{optionName, func(p *message.Printer) string { return p.Sprintf("a question, or: incidents, pods, changes, help") }},
+		{tools.FieldCluster, func(p *message.Printer) string { return p.Sprintf("which cluster it is about") }},
+		{tools.FieldNamespace, func(p *message.Printer) string { return p.Sprintf("which namespace it is about") }},
+		{tools.FieldWorkload, func(p *message.Printer) string {
+			return p.Sprintf("which deployment, statefulset, daemonset or cronjob it is about")
+		}},
+	} {
+		text, others := local(o.says)
+		command.Options = append(command.Options, &discordgo.ApplicationCommandOption{
+			Type: discordgo.ApplicationCommandOptionString, Name: o.name, Description: text, DescriptionLocalizations: *others, Autocomplete: o.name != optionName,
+		})
+	}
+	onMessage := &discordgo.ApplicationCommand{Type: discordgo.MessageApplicationCommand, Name: contextName}
+	_, onMessage.NameLocalizations = local(func(p *message.Printer) string { return p.Sprintf("Explain this") })
+	_, err := d.api.ApplicationCommandBulkOverwrite(app, d.cfg.GuildID, []*discordgo.ApplicationCommand{command, onMessage}, discordgo.WithContext(ctx))
 	return err
 }
 
-// completed is an option whose values are suggested while it is typed.
-func completed(name, description string) *discordgo.ApplicationCommandOption {
-	return &discordgo.ApplicationCommandOption{
-		Type: discordgo.ApplicationCommandOptionString, Name: name, Description: description, Autocomplete: true,
-	}
+// local gives a text in English and in the other languages, of which Discord shows the client's.
+func local(says func(*message.Printer) string) (string, *map[discordgo.Locale]string) {
+	return says(phrase.For("en")), &map[discordgo.Locale]string{discordgo.ChineseCN: says(phrase.For("zh")), discordgo.Japanese: says(phrase.For("ja"))}
 }
 
 // begin runs f as a handler's goroutine of the present session. It says false when none is serving.

@@ -166,6 +166,11 @@ func TestEachWayOfSpeakingIsHeardAndAnsweredInItsPlace(t *testing.T) {
 		if c := o.Commands(); !slices.Equal(c, []string{"atl"}) {
 			t.Errorf("commands %v", c)
 		}
+		for locale, want := range map[string]string{"zh-CN": "关于哪个集群", "ja": "対象のクラスター"} {
+			if d := o.Described(locale); len(d) != 5 || slices.Contains(d, "") || d[2] != want {
+				t.Errorf("%s: the command is described as %q", locale, d)
+			}
+		}
 		say := must[discordfake.Message](t)
 
 		ok(t, o.Slash(mia, ops, "pods in shop"))

@@ -2,7 +2,9 @@ package discordfake
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -240,11 +242,22 @@ func checkChoices(choices []Choice) *refusal {
 
 // commandOption is one that a command takes.
 type commandOption struct {
-	Type         int      `json:"type"`
-	Name         string   `json:"name"`
-	Description  string   `json:"description"`
-	Autocomplete bool     `json:"autocomplete"`
-	Choices      []Choice `json:"choices"`
+	Type         int               `json:"type"`
+	Name         string            `json:"name"`
+	Description  string            `json:"description"`
+	Local        map[string]string `json:"description_localizations"`
+	Autocomplete bool              `json:"autocomplete"`
+	Choices      []Choice          `json:"choices"`
+}
+
+// checkDirections checks what is told of a command or an option, in every language.
+func checkDirections(text string, local map[string]string) *refusal {
+	for _, t := range append(slices.Collect(maps.Values(local)), text) {
+		if t == "" || runes(t) > maxDirections {
+			return invalid("description: must be between 1 and %d in length", maxDirections)
+		}
+	}
+	return nil
 }
 
 // optionName is what an option may be called.
@@ -261,12 +274,13 @@ func checkCommandOptions(options []commandOption) *refusal {
 			return invalid("options: name: %q", o.Name)
 		case names[o.Name]:
 			return invalid("options: name: %q is taken", o.Name)
-		case o.Description == "" || runes(o.Description) > maxDirections:
-			return invalid("options: description: must be between 1 and %d in length", maxDirections)
 		case o.Autocomplete && (o.Type != 3 && o.Type != 4 && o.Type != 10 || len(o.Choices) > 0):
 			return invalid("options: autocomplete: not with this type, nor with choices")
 		}
 		names[o.Name] = true
+		if refused := checkDirections(o.Description, o.Local); refused != nil {
+			return refused
+		}
 		if refused := checkChoices(o.Choices); refused != nil {
 			return refused
 		}

@@ -264,13 +264,15 @@ func TestCommandsAreRefusedBeyondTheirLimits(t *testing.T) {
 		t.Errorf("five commands on messages are refused: %d", status)
 	}
 	for name, commands := range map[string][]any{
-		"32 of a name":                {obj{"type": 3, "name": x(33)}},
-		"32 of a name in a language":  onMessages(1, obj{"name_localizations": obj{"ja": x(33)}}),
-		"a name":                      {obj{"type": 3}},
-		"5 commands on messages":      onMessages(6, nil),
-		"no description on a message": onMessages(1, obj{"description": "d"}),
-		"no options on a message":     onMessages(1, obj{"options": []any{option("a", nil)}}),
-		"a typed name in lower case":  {obj{"name": "Explain this", "description": "d"}},
+		"32 of a name":                       {obj{"type": 3, "name": x(33)}},
+		"32 of a name in a language":         onMessages(1, obj{"name_localizations": obj{"ja": x(33)}}),
+		"a name":                             {obj{"type": 3}},
+		"5 commands on messages":             onMessages(6, nil),
+		"no description on a message":        onMessages(1, obj{"description": "d"}),
+		"no options on a message":            onMessages(1, obj{"options": []any{option("a", nil)}}),
+		"a typed name in lower case":         {obj{"name": "Explain this", "description": "d"}},
+		"100 of a description in a language": {obj{"name": "atl", "description": "d", "description_localizations": obj{"ja": x(101)}}},
+		"100 of an option in a language":     {obj{"name": "atl", "description": "d", "options": []any{option("a", obj{"description_localizations": obj{"ja": x(101)}})}}},
 	} {
 		if status := register(commands...); status != 400 {
 			t.Errorf("%s: more is taken: %d", name, status)

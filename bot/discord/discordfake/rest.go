@@ -333,6 +333,7 @@ func (s *Server) setCommands(c *call) (any, *refusal) {
 		Type        int               `json:"type"` // 1 when left out
 		Local       map[string]string `json:"name_localizations"`
 		Description string            `json:"description"`
+		Described   map[string]string `json:"description_localizations"`
 		Options     []commandOption   `json:"options"`
 	}
 	if refused := c.decode(&body); refused != nil {
@@ -360,13 +361,13 @@ func (s *Server) setCommands(c *call) (any, *refusal) {
 		if !optionName.MatchString(command.Name) {
 			return nil, invalid("name: %q", command.Name)
 		}
-		if command.Description == "" || runes(command.Description) > maxDirections {
-			return nil, invalid("description: must be between 1 and %d in length", maxDirections)
+		if refused := checkDirections(command.Description, command.Described); refused != nil {
+			return nil, refused
 		}
 		if refused := checkCommandOptions(command.Options); refused != nil {
 			return nil, refused
 		}
-		s.commands, s.options = append(s.commands, command.Name), command.Options
+		s.commands, s.options, s.described = append(s.commands, command.Name), command.Options, command.Described
 	}
 	return []any{}, nil
 }

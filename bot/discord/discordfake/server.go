@@ -76,8 +76,9 @@ type Server struct {
 	prompts      map[string]Prompt // open, by person
 	sent         map[string][]time.Time
 	commands     []string
-	onMessages   []string        // those in the menus of messages
-	options      []commandOption // of the last command
+	described    map[string]string // the command's directions, by locale
+	onMessages   []string          // those in the menus of messages
+	options      []commandOption   // of the last command
 	conns        []*gateway
 	seq          int
 	events       []map[string]any // every event, for sessions that resume
@@ -189,6 +190,17 @@ func (s *Server) Calls(route string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[route]
+}
+
+// Described are the directions of the command and of its options, as a client of a locale shows them.
+func (s *Server) Described(locale string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []string{s.described[locale]}
+	for _, o := range s.options {
+		out = append(out, o.Local[locale])
+	}
+	return out
 }
 
 // Commands are the names of the application's commands.
