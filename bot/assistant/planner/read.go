@@ -151,14 +151,14 @@ func after(text, piece, bound string) int {
 	}
 }
 
-func (s sentence) means(i intent) bool { return s.has(i.words...) || s.holds(i.han...) }
+func (s sentence) means(i intent) bool { return s.has(i.Words...) || s.holds(i.Han...) }
 
 // all gives the names of the intents that a sentence may mean, in the order of the list.
 func (s sentence) all(list []intent) []string {
 	var out []string
 	for _, i := range list {
 		if s.means(i) {
-			out = append(out, i.name)
+			out = append(out, i.Name)
 		}
 	}
 	return out
@@ -189,17 +189,17 @@ func (s sentence) order() string {
 	}
 	for clause := range strings.SplitSeq(rest, " , ") { // "the hotfix is no good, put payments back"
 		for _, a := range acts {
-			for _, w := range a.words {
+			for _, w := range a.Words {
 				first, _, _ := strings.Cut(w, " …")
 				if strings.HasPrefix(clause+" ", first+" ") && inOrder(" "+clause+" ", w, " ") {
-					return a.name
+					return a.Name
 				}
 			}
 		}
 	}
 	for _, a := range acts {
-		if s.holds(a.han...) {
-			return a.name
+		if s.holds(a.Han...) {
+			return a.Name
 		}
 	}
 	return ""
@@ -280,7 +280,7 @@ var doubts = []string{
 func (s sentence) ponders() string {
 	for _, i := range inflected {
 		if s.means(i) {
-			return i.name
+			return i.Name
 		}
 	}
 	return ""
