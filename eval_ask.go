@@ -26,7 +26,7 @@ type evalAskCmd struct {
 	evalFlags
 	chatFlags
 	Runs  int    `help:"How often a model is asked everything." default:"3"`
-	Wrong bool   `help:"Print a line for each question that was not answered rightly."`
+	Wrong bool   `help:"Print a line for each question that was not answered rightly, but for the unseen ones."`
 	World string `help:"Only the questions about this one of the worlds." placeholder:"NAME"`
 }
 
@@ -61,7 +61,7 @@ func (c *evalAskCmd) Run(ctx context.Context, env *environment) error {
 	}
 	if c.Wrong {
 		for _, v := range slices.Concat(append([][]asking.Verdict{verdicts}, runs...)...) {
-			if v.Wrong != "" {
+			if v.Wrong != "" && v.Question.Set != asking.Unseen { // what is read here is learned from
 				fmt.Fprintf(env.stderr, "%s %s: %s\n  %s\n", v.Question.World, v.Question.Kind, v.Question.Ask, v.Wrong)
 			}
 		}

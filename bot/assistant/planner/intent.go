@@ -15,12 +15,16 @@ type intent struct {
 }
 
 // The lists of words.yaml, which says what each is.
-var asks, acts, inflected = func() (_, _, _ []intent) {
-	var lists struct{ Asks, Acts, Inflected []intent }
+var asks, acts, inflected, hints = func() (_, _, _ []intent, _ map[string]intent) {
+	var lists struct{ Asks, Acts, Inflected, Hints []intent }
 	if err := yaml.UnmarshalStrict(words, &lists); err != nil {
 		panic(err) // embedded at build time
 	}
-	return lists.Asks, lists.Acts, lists.Inflected
+	byName := map[string]intent{}
+	for _, h := range lists.Hints {
+		byName[h.Name] = h
+	}
+	return lists.Asks, lists.Acts, lists.Inflected, byName
 }()
 
 //go:embed words.yaml

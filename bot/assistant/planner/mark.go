@@ -36,11 +36,11 @@ var effects = map[string]string{"noschedule": "NoSchedule", "prefernoschedule": 
 // effect is the effect that an order names in words.
 func (q question) effect() string {
 	switch {
-	case q.has("prefer no schedule", "prefernoschedule", "prefer not to schedule") || q.holds("尽量不调度", "なるべく"):
+	case q.says("prefer"):
 		return "PreferNoSchedule"
-	case q.has("no execute", "noexecute", "evict", "evicting") || q.holds("驱逐", "追い出"):
+	case q.says("evicting"):
 		return "NoExecute"
-	case q.has("no schedule", "noschedule", "no scheduling", "no new pods") || q.holds("不调度", "禁止调度", "スケジュール不可", "スケジュールしない"):
+	case q.says("unschedulable"):
 		return "NoSchedule"
 	}
 	return ""

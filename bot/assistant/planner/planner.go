@@ -142,7 +142,7 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	}
 	wanted := s.all(asks)
 	ponders := s.ponders()
-	if len(wanted) > 1 && wanted[0] == "changes" && slices.Contains(wanted, "why") && (s.has("why") || s.holds("为什么", "为啥", "なぜ", "どうして")) {
+	if len(wanted) > 1 && wanted[0] == "changes" && slices.Contains(wanted, "why") && s.says("why") {
 		wanted = append([]string{"why"}, wanted...)
 	}
 	if len(wanted) > 1 && wanted[0] == "history" && slices.Contains(wanted, "why") { // "which release is behind it, and what ran before?"

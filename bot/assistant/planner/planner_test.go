@@ -2,9 +2,15 @@ package planner_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 
 	"github.com/bukahou/atlhyper/bot/assistant"
 	"github.com/bukahou/atlhyper/engine/entity"
@@ -544,4 +550,46 @@ func FuzzPlan(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestEveryHintIsThereAndUsed holds the hints of words.yaml against the code that asks for them.
+func TestEveryHintIsThereAndUsed(t *testing.T) {
+	var lists struct {
+		Hints []struct {
+			Name string   `json:"name"`
+			En   []string `json:"en"`
+			Han  []string `json:"han"`
+		} `json:"hints"`
+	}
+	raw, err := os.ReadFile("words.yaml")
+	if err == nil {
+		err = yaml.Unmarshal(raw, &lists)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, h := range lists.Hints {
+		if listed[h.Name] || len(h.En)+len(h.Han) == 0 {
+			t.Errorf("%s is listed twice, or has no words", h.Name)
+		}
+		listed[h.Name] = true
+	}
+	asked := map[string]bool{}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		code, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range regexp.MustCompile(`\.says\("([a-z]+)"\)`).FindAllStringSubmatch(string(code), -1) {
+			asked[g[1]] = true
+		}
+	}
+	if diff := cmp.Diff(listed, asked); diff != "" || len(listed) < 20 {
+		t.Errorf("hints (-listed +asked):\n%s", diff)
+	}
 }

@@ -160,8 +160,7 @@ func (q question) number() (int64, bool) {
 
 // relative says whether an order counts from what there is: "two more" is no number of replicas.
 func (q question) relative() bool {
-	return q.has("by #", "# more", "# fewer", "# less", "# extra", "# additional", "another #") ||
-		q.holds("多#", "再加#", "再扩#", "增加#", "减少#", "少#", "加#个", "减#个", "#台増や", "#個増や", "#つ増や", "#台減ら", "#個減ら", "#つ減ら", "#台追加", "#個追加")
+	return q.says("relative")
 }
 
 // needsName are the questions that make no sense without a name.
@@ -184,11 +183,6 @@ func (q question) leans(wanted []string) bool {
 		return false
 	}
 	return q.back() && (q.req.Caller.Incident == "" || wanted[0] == "events" || wanted[0] == "changes" || wanted[0] == "risk" || wanted[0] == "alerts") || q.elliptic()
-}
-
-// proposing says whether it is asked which objective would be sensible.
-func (q question) proposing() bool {
-	return q.has("propose", "suggest", "should", "sensible", "reasonable", "recommend", "realistic") || q.holds("建议", "推荐", "合理", "应该", "提案", "おすすめ", "妥当", "適切")
 }
 
 // figures are the words by which one metric is asked for; the first that a question holds counts.
@@ -240,8 +234,7 @@ func (q question) reason() string {
 var tagged = regexp.MustCompile(`^v?\d+(\.\d+)+[a-z0-9.-]*$`)
 
 func (q question) unhealthy() bool {
-	return q.has("not ready", "unhealthy", "failing", "failed", "broken", "not running", "crash", "crashing", "crashed", "crashes", "bad", "down", "not healthy", "not ok", "in trouble", "sick", "stuck", "degraded", "dead", "wrong", "not well", "less than all", "not all", "not fully", "fewer than", "missing", "problem", "problems", "restarting", "will not start", "does not start", "do not start", "not starting", "not up", "will not come up", "lost", "lose", "gone", "disappeared", "went away", "zero endpoints", "no endpoints", "without endpoints", "sick", "unwell", "acting up") ||
-		q.holds("不健康", "起不来", "没起来", "没就绪", "不ready", "未ready", "没ready", "卡住", "跑不起来", "足りて", "足りない", "不足", "準備でき", "起動でき", "起動しない", "調子悪", "調子の悪", "調子が悪", "不調", "壊れ", "坏", "有毛病", "readyじゃない", "readyでない", "readyになら", "失败", "异常", "没有就绪", "未就绪", "不正常", "有问题", "挂了", "崩溃", "異常", "失敗", "動いていない", "落ちて", "準備できていない", "問題")
+	return q.says("unhealthy")
 }
 
 // quoted is what a search looks for; traceID is a trace's name.
@@ -277,9 +270,9 @@ func (q question) sought() string {
 // graded adds the level that a question about logs names.
 func (q question) graded(args map[string]any) map[string]any {
 	switch {
-	case q.has("error", "errors", "exception", "exceptions", "fatal", "panic") || q.holds("错误", "报错", "エラー", "例外"):
+	case q.says("errors"):
 		args["level"] = "error"
-	case q.has("warning", "warnings", "warn") || q.holds("警告"):
+	case q.says("warnings"):
 		args["level"] = "warn"
 	}
 	return args

@@ -151,6 +151,9 @@ func after(text, piece, bound string) int {
 	}
 }
 
+// says says whether a sentence bears one of the hints of words.yaml.
+func (s sentence) says(hint string) bool { return s.means(hints[hint]) }
+
 func (s sentence) means(i intent) bool { return s.has(i.Words...) || s.holds(i.Han...) }
 
 // all gives the names of the intents that a sentence may mean, in the order of the list.
@@ -301,7 +304,7 @@ func (s sentence) chatter() bool {
 
 // back says whether a sentence leans on what was said before.
 func (s sentence) back() bool {
-	return s.has("it", "its", "that", "this", "there", "them", "those", "they", "same") || s.holds("它", "这个", "那个", "该", "其", "それ", "その", "この", "あれ", "そこ")
+	return s.says("back")
 }
 
 // elliptic says whether a sentence repeats an earlier question about something else: "and in staging?", "what about cart?".

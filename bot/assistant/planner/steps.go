@@ -3,7 +3,6 @@ package planner
 import (
 	"cmp"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -38,6 +37,16 @@ func (s step) instead(target string) step {
 	return s
 }
 
+// The questions that one tool answers.
+var (
+	ofThing    = map[string]string{"alerts": "alerts", "risk": "risk"} // about what is named, or everything
+	ofName     = map[string]string{"history": "rollout_history", "rollout": "rollout_status", "yaml": "get_resource", "describe": "describe", "limits": "describe"}
+	ofIncident = map[string]string{"similar": "similar", "timeline": "timeline", "postmortem": "postmortem"}
+	ofAll      = map[string]string{"grants": "grants", "audit": "audit", "clusters": "clusters", "hello": "overview"}
+)
+
+func one(tool string, args map[string]any) []step { return []step{{tool: tool, args: args}} }
+
 // steps turns an intent and the names of the question into calls; none when they do not fit together.
 func (q question) steps(what string) []step {
 	m := q.mention
@@ -45,51 +54,41 @@ func (q question) steps(what string) []step {
 	if target == "" && (slices.Contains(needsName, what) && m.Kind == "" || what != "" && what != "list" && what != "hello" && what != "help") {
 		target = candidate(m, slices.Contains(needsName, what) && m.Kind == "" || what == "events" && q.has("of", "for", "from"))
 	}
-	one := func(tool string, args map[string]any) []step { return []step{{tool: tool, args: args}} }
-	how := []step{{tool: "alerts", args: q.with("target", target)}, {tool: "risk", args: q.with("target", target)}} // how a named thing is
+	about := func(tool string) []step { return one(tool, q.with("target", target)) }
+	how := append(about("alerts"), about("risk")...) // how a named thing is
+	switch {
+	case ofThing[what] != "":
+		return about(ofThing[what])
+	case ofName[what] != "":
+		if target == "" {
+			return nil
+		}
+		return about(ofName[what])
+	case ofIncident[what] != "":
+		return one(ofIncident[what], q.about())
+	case ofAll[what] != "":
+		return one(ofAll[what], map[string]any{})
+	}
 	switch what {
 	case "fix":
 		return []step{{tool: "suggest_fix", args: q.about(), otherwise: one("explain", q.about())}}
-	case "history", "rollout":
-		if target != "" {
-			return one(map[string]string{"history": "rollout_history", "rollout": "rollout_status"}[what], q.with("target", target))
-		}
 	case "changes":
 		return one("changes", q.with("target", target, "since", m.Since))
 	case "stats":
 		return one("incident_stats", q.wide("since", m.Since))
-	case "similar":
-		return one("similar", q.about())
-	case "timeline":
-		return one("timeline", q.about())
-	case "postmortem":
-		return one("postmortem", q.about())
 	case "oncall":
-		if q.has("tomorrow") || q.holds("明天", "明日") {
-			return one("oncall", map[string]any{"when": "tomorrow"})
+		args := map[string]any{}
+		if q.says("tomorrow") {
+			args["when"] = "tomorrow"
 		}
-		return one("oncall", map[string]any{})
+		return one("oncall", args)
 	case "silences":
 		return one("silences", q.wide())
 	case "past":
-		if target != "" {
-			return []step{{tool: "explain", args: q.about()}, {tool: "changes", args: q.with("target", target, "since", m.Since)}}
-		}
-		if m.Since != "" || q.has("night", "earlier") || q.holds("昨晚", "昨夜") {
-			since := m.Since
-			if since == "" {
-				since = "12h"
-			}
-			return one("incidents", q.wide("all", true, "since", since))
-		}
-		return []step{{tool: "timeline", args: q.about(), otherwise: one("incidents", q.wide("all", true))}}
-	case "grants":
-		return one("grants", map[string]any{})
-	case "audit":
-		return one("audit", map[string]any{})
+		return q.past(target)
 	case "keys":
 		if strings.HasPrefix(target, "configmap/") {
-			return one("describe", q.with("target", target))
+			return about("describe")
 		}
 	case "pending":
 		if len(m.Unknown) > 0 && m.Kind == entity.Pod { // "pending pods"
@@ -97,65 +96,13 @@ func (q question) steps(what string) []step {
 		}
 		return one("pending", map[string]any{})
 	case "logs":
-		if target == "" && m.Kind == "" && !q.back() { // of everything: what stands in them, counted
-			return one("log_patterns", q.graded(q.with("since", m.Since)))
-		}
-		if target == "" {
-			return nil
-		}
-		args := q.with("target", target, "since", m.Since)
-		previous := q.has("previous", "before the crash", "before it crashed", "before it died", "last life", "last words", "crashed", "dying") || q.holds("之前", "上一个", "崩溃前", "崩溃的", "前回", "クラッシュ前", "クラッシュした")
-		if q.has("error", "errors", "exception", "exceptions", "panic", "fatal") || q.holds("错误", "报错", "エラー", "例外") {
-			args["grep"] = "(?i)error|fail|fatal|panic|exception"
-		}
-		if len(m.Numbers) == 1 && q.has("last # lines", "# lines", "tail #", "last #") {
-			args["tail"] = m.Numbers[0]
-		}
-		if previous {
-			before := maps.Clone(args)
-			before["previous"] = true
-			return []step{{tool: "logs", args: before, otherwise: one("logs", args)}} // nothing may have crashed
-		}
-		return one("logs", args)
+		return q.logs(target)
 	case "patterns":
-		args := q.with("target", target)
-		switch {
-		case q.has("rollout", "release", "deploy", "deployment", "deployed", "rolled out", "new version") || q.holds("发布", "上线", "部署", "ロールアウト", "リリース", "デプロイ"):
-			args["new_since"] = "rollout"
-		case q.has("new") || q.holds("新"):
-			args["new_since"] = cmp.Or(m.Since, "15m")
-		case m.Since != "":
-			args["since"] = m.Since
-		}
-		return one("log_patterns", q.graded(args))
+		return q.patterns(target)
 	case "search":
-		text := q.sought()
-		if text == "" {
-			return nil
-		}
-		search := step{tool: "search_logs", args: q.graded(q.with("target", target, "text", text, "since", m.Since))}
-		if target != "" { // without a log store, its own lines
-			search.otherwise = one("logs", q.with("target", target, "grep", "(?i)"+regexp.QuoteMeta(text), "since", m.Since))
-		}
-		return []step{search}
+		return q.search(target)
 	case "traces":
-		if id := traceID.FindString(strings.ToLower(q.req.Text)); id != "" {
-			return one("trace", q.wide("id", id))
-		}
-		args := q.with("target", target, "since", m.Since)
-		if q.has("failed", "failing", "error", "errors", "broken", "erroneous") || q.holds("失败", "错误", "失敗", "エラー") {
-			args["failed"] = true
-		}
-		if g := longer.FindStringSubmatch(q.req.Text); g != nil {
-			args["longer_than"] = g[1] + g[3] + map[bool]string{true: "s", false: "ms"}[slices.Contains([]string{"s", "秒"}, strings.ToLower(g[2]+g[4]))]
-			if m.Since != "" && !q.holds("最近", "過去") && !q.has("last", "past") { // it was the length of a request
-				delete(args, "since")
-			}
-		}
-		if q.has("newest", "latest", "most recent", "last # traces") || q.holds("最新") {
-			args["newest"] = true
-		}
-		return one("traces", args)
+		return q.traces(target)
 	case "operations":
 		if target != "" {
 			return one("operations", q.with("target", target, "since", m.Since))
@@ -172,82 +119,22 @@ func (q question) steps(what string) []step {
 			return one("list_resources", q.with("kind", entity.Pod, "match", name))
 		}
 	case "topology":
-		if target == "" {
-			return nil
-		}
-		args := q.with("target", target)
-		switch {
-		case q.has("upstream", "who calls", "what calls", "callers", "depends on @", "depend on @", "depending on @", "blast radius", "breaks if", "break if", "fails if", "used by", "talk to @", "talks to @", "talk with @", "affected if", "happens if @", "if @ goes down", "if @ dies", "if @ stays down", "if @ is down", "without @", "relies on @", "rely on @", "uses @", "using @", "calling @", "calls @"), q.holds("上游", "谁调", "谁在调", "在调@", "被谁", "@を呼", "@を叩", "谁依赖", "依赖@的", "依赖于@的", "挂了会", "挂掉会", "停了会", "会影响谁", "@を使って", "@を利用して", "谁在用", "在用@", "用到@", "落ちたら", "止まったら", "上流", "呼び出し元", "@に依存"):
-			args["direction"] = "upstream"
-		case q.has("downstream", "does @ depend on", "@ depends on", "@ depend on", "does it depend on", "it depends on", "does it need", "does @ need", "calls what", "does @ call", "talks to", "talk to", "dependencies of", "needs"), q.holds("下游", "@依赖", "@调用", "下流", "@が依存", "@は何に依存", "依存先"):
-			args["direction"] = "downstream"
-		}
-		return one("topology", args)
+		return q.topology(target)
 	case "slo":
-		if target == "" {
-			return one("slo", q.with())
+		if target != "" && q.says("sensible") {
+			return about("slo_propose")
 		}
-		if q.proposing() {
-			return one("slo_propose", q.with("target", target))
-		}
-		return one("slo", q.with("target", target))
+		return about("slo")
 	case "chart":
 		if target != "" {
 			return one("chart", q.with("target", target, "metric", q.figure(), "since", m.Since))
 		}
 	case "signals":
-		if target != "" {
-			back := step{tool: "metrics", args: q.with("target", target)}
-			if strings.HasPrefix(target, "node/") || strings.HasPrefix(target, "pod/") {
-				return []step{back}
-			}
-			return []step{{tool: "signals", args: q.with("target", target, "ago", m.Since), otherwise: []step{back}}}
-		}
+		return q.signals(target)
 	case "ranking", "metrics":
-		if what == "metrics" && target != "" {
-			return one("metrics", q.with("target", target))
-		}
-		if !q.has("cpu", "memory", "ram", "top", "top pods", "top nodes", "resource usage", "resource use", "load", "using the most", "uses the most", "hungriest", "busiest", "how busy", "heaviest", "how loaded", "how full", "hottest", "most loaded", "overloaded", "under load", "capacity", "headroom", "room left", "free memory", "free cpu") &&
-			!q.holds("cpu", "内存", "资源", "占用", "最忙", "有多忙", "最热", "负载", "打满", "跑满", "飙高", "余量", "容量", "空闲", "空き", "余裕", "メモリ", "リソース", "使用", "忙し") {
-			switch {
-			case what == "metrics":
-				return one("alerts", q.with())
-			case target != "": // "who is eating worker-4?"
-				return []step{{tool: "explain", args: q.about(), otherwise: how}}
-			}
-			return nil
-		}
-		kind := "pods"
-		if m.Kind == entity.Node || q.has("capacity", "headroom", "room left", "free memory", "free cpu") || q.holds("余量", "容量", "空闲", "空き", "余裕") || strings.HasPrefix(m.Target, "node/") {
-			kind = "nodes"
-		}
-		by := ""
-		if (q.has("memory", "ram") || q.holds("内存", "メモリ")) && !q.has("cpu") {
-			by = "memory"
-		}
-		return one("top", q.with("kind", kind, "by", by))
-	case "yaml", "describe", "limits":
-		if target != "" {
-			return one(map[string]string{"yaml": "get_resource", "describe": "describe", "limits": "describe"}[what], q.with("target", target))
-		}
-	case "alerts":
-		return one("alerts", q.with("target", target))
-	case "risk":
-		return one("risk", q.with("target", target))
+		return q.usage(what, target, how)
 	case "incidents":
-		if len(q.about()) > 0 {
-			return one("explain", q.about())
-		}
-		args := q.wide()
-		if m.Since != "" || q.has("all", "last", "past", "recent", "recently", "history", "closed", "resolved", "earlier", "previous") || q.holds("所有", "最近", "全部", "历史", "すべて", "過去", "最近") {
-			args["all"] = true
-			if m.Since != "" {
-				args["since"] = m.Since
-			}
-		}
-		return one("incidents", args)
-	case "clusters":
-		return one("clusters", map[string]any{})
+		return q.incidents()
 	case "impact":
 		if target == "" {
 			return one("explain", q.about())
@@ -260,10 +147,10 @@ func (q question) steps(what string) []step {
 		// Nothing is open about it: how it is itself, and what else is wrong.
 		return []step{{tool: "explain", args: q.about(), otherwise: append(how, step{tool: "overview", args: q.wide()})}}
 	case "advice": // a change was asked about and not ordered
-		if target != "" {
-			return []step{{tool: "explain", args: q.about(), otherwise: how}}
+		if target == "" {
+			return one("explain", q.about())
 		}
-		return one("explain", q.about())
+		return []step{{tool: "explain", args: q.about(), otherwise: how}}
 	case "list":
 		steps := q.list()
 		if len(steps) == 1 && m.Kind == entity.Service && steps[0].args["unhealthy"] == true { // people call an application a service
@@ -272,23 +159,48 @@ func (q question) steps(what string) []step {
 		return steps
 	case "overview":
 		return q.overview(target, how)
-	case "hello":
-		return one("overview", map[string]any{})
+	case "":
+		return q.bare(how)
 	}
-	if what != "" {
-		return nil
-	}
-	switch { // nothing is asked, and yet something is named: "payments", "INC-3", "pods"
-	case m.Incident != "":
+	return nil
+}
+
+// bare is for a question in which nothing is asked, and yet something is named: "payments", "INC-3", "pods".
+func (q question) bare(how []step) []step {
+	switch {
+	case q.mention.Incident != "":
 		return one("explain", q.about())
 	case len(q.list()) > 0:
 		return q.list()
-	case m.Target != "":
+	case q.mention.Target != "":
 		return how
-	case m.Cluster != "" && q.elliptic():
+	case q.mention.Cluster != "" && q.elliptic():
 		return one("overview", q.wide())
 	}
 	return nil
+}
+
+// past is what happened: to a thing, in a time, or in the incident that is spoken of.
+func (q question) past(target string) []step {
+	since := q.mention.Since
+	switch {
+	case target != "":
+		return []step{{tool: "explain", args: q.about()}, {tool: "changes", args: q.with("target", target, "since", since)}}
+	case since != "" || q.says("earlier"):
+		return one("incidents", q.wide("all", true, "since", cmp.Or(since, "12h")))
+	}
+	return []step{{tool: "timeline", args: q.about(), otherwise: one("incidents", q.wide("all", true))}}
+}
+
+func (q question) incidents() []step {
+	if len(q.about()) > 0 {
+		return one("explain", q.about())
+	}
+	args := q.wide("since", q.mention.Since)
+	if q.mention.Since != "" || q.says("past") {
+		args["all"] = true
+	}
+	return one("incidents", args)
 }
 
 // list shows the objects of a kind that a question names by itself.
@@ -302,7 +214,7 @@ func (q question) list() []step {
 		kind = entity.Pod
 	case about != "" && about != entity.Node && (kind == entity.Node || kind == "" && q.placed()): // where something runs
 		kind = entity.Pod
-	case slices.Contains(acted["restart"], about) && kind == "" && (q.has("replicas", "replica", "instances", "copies", "how many") || q.holds("副本", "实例", "几个", "几台", "レプリカ", "インスタンス", "何台", "何個")):
+	case slices.Contains(acted["restart"], about) && kind == "" && q.says("replicas"):
 		kind = about
 	case kind == "" && q.reason() != "":
 		kind = entity.Pod
@@ -315,7 +227,7 @@ func (q question) list() []step {
 	}
 	version := slices.IndexFunc(m.Unknown, tagged.MatchString)
 	switch reason := q.reason(); {
-	case m.Target != "" && m.Kind != "" && about == m.Kind && (q.has("in total", "altogether") || q.holds("一共", "总共", "合計", "全部で")): // all of the kind
+	case m.Target != "" && m.Kind != "" && about == m.Kind && q.says("total"): // all of the kind
 	case m.Target != "":
 		if about == kind && kind == m.Kind {
 			return nil // "the deployment payments" is one object and no list
@@ -326,11 +238,11 @@ func (q question) list() []step {
 		args["match"] = name
 		if node := q.node(); kind == entity.Pod && node != "" && node != name { // its pods there, or all but those
 			args["match"] = name + " " + node
-			if q.has("besides", "except", "other than", "apart from", "excluding") || q.holds("除了", "之外", "以外", "他に") {
+			if q.says("except") {
 				args["match"] = node
 			}
 		}
-		if others := q.named(acted["restart"]); len(others) == 2 && (q.has("more", "fewer", "or", "vs", "versus") || q.holds("どっち", "どちら", "哪个更", "谁更", "比")) {
+		if others := q.named(acted["restart"]); len(others) == 2 && q.says("rather") {
 			one := maps.Clone(args)
 			_, one["match"], _ = strings.Cut(others[0], "/")
 			two := maps.Clone(args)
@@ -347,13 +259,9 @@ func (q question) list() []step {
 	return []step{{tool: "list_resources", args: args}}
 }
 
-// longer is how long a request took at least.
-var longer = regexp.MustCompile(`(?i)(?:longer than|more than|slower than|over|above|超过|慢于|大于|>)\s*(\d+(?:\.\d+)?)\s*(ms|s|毫秒|秒)|(\d+(?:\.\d+)?)\s*(ms|s|毫秒|ミリ秒|秒)\s*(?:以上|を超|より)`)
-
 // placed says whether a question is about what runs where.
 func (q question) placed() bool {
-	return q.has("where does", "where is", "where are", "where do", "run on", "runs on", "running on", "is on", "on which node", "which node") ||
-		q.holds("哪个节点", "哪台", "跑了", "跑在", "运行在", "どのノード", "動いて", "載って")
+	return q.says("placed")
 }
 
 func (q question) overview(target string, how []step) []step {
@@ -368,8 +276,7 @@ func (q question) overview(target string, how []step) []step {
 			args["unhealthy"] = true
 		}
 		return []step{{tool: "list_resources", args: args}}
-	case target != "" && (q.has("wrong", "what is the matter", "what is happening", "what is going on", "problem", "problems", "trouble", "issue", "issues", "broken", "down", "failing", "slow") ||
-		q.holds("问题", "怎么了", "挂了", "異常", "问题", "問題", "何が起き", "落ちて")):
+	case target != "" && q.says("trouble"):
 		return []step{{tool: "explain", args: q.about(), otherwise: how}}
 	case target != "":
 		return how
