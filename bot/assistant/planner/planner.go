@@ -108,9 +108,6 @@ func (p *Planner) run(ctx context.Context, req assistant.Request, progress assis
 	return first, nil
 }
 
-// readings are the questions whose words are so plain that a change which is spoken of beside them does not matter.
-var readings = []string{"logs", "events", "traces", "patterns", "search", "yaml", "describe"}
-
 // plan turns a question into steps, or says what is unclear about it.
 func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	marked, text := marks(req.Text)
@@ -140,34 +137,12 @@ func (p *Planner) plan(req assistant.Request) ([]step, error) {
 	if s.chatter() && offer == nil {
 		return nil, q.unclear()
 	}
-	wanted := s.all(asks)
-	ponders := s.ponders()
-	if len(wanted) > 1 && wanted[0] == "changes" && slices.Contains(wanted, "why") && s.says("why") {
-		wanted = append([]string{"why"}, wanted...)
-	}
-	if len(wanted) > 1 && wanted[0] == "history" && slices.Contains(wanted, "why") { // "which release is behind it, and what ran before?"
-		wanted = append([]string{"why"}, wanted...)
-	}
+	wanted := q.wants()
 	note := ""
 	if word := candidate(m, false); m.Target == "" && offer == nil && m.Meant[word] != "" {
 		q.mention.Target, q.mention.Near = m.Meant[word], nil
 		_, name, _ := strings.Cut(m.Meant[word], "/")
 		note = q.say.Sprintf("I read %s as %s.", word, name)
-	}
-	switch {
-	case ponders != "" && slices.Contains(wanted, "impact"): // whom a change would touch
-		wanted = append([]string{"impact"}, wanted...)
-	case ponders != "" && slices.Contains(wanted, "restarts"): // how often, and not when
-		wanted = append([]string{"restarts"}, wanted...)
-	case ponders != "" && s.asked && s.has("when", "who", "did", "was", "were", "has", "last", "somebody", "someone", "anybody", "anyone") || s.holds("什么时候", "啥时候", "何时", "谁", "いつ", "誰") && ponders != "":
-		if !s.has("why", "root cause", "cause") && !s.holds("为什么", "原因", "なぜ") {
-			wanted = append([]string{"changes"}, wanted...)
-		}
-	case ponders != "" && len(wanted) > 0 && (wanted[0] == "why" || slices.Contains(readings, wanted[0])):
-	case ponders == "rollback" || ponders == "set_image":
-		wanted = append([]string{"history", "advice"}, wanted...)
-	case ponders != "":
-		wanted = append([]string{"advice"}, wanted...)
 	}
 	// "and in staging?" is the question before, about something else; so is a name alone behind an "and".
 	if s.elliptic() && (len(wanted) == 0 || wanted[0] == "overview" || wanted[0] == "list" && m.Kind == "") && (m.Target != "" || m.Cluster != "" || m.Namespace != "" || m.Since != "") {

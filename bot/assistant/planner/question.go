@@ -31,6 +31,38 @@ func (q question) examples() string {
 	return q.say.Sprintf("Try: what is wrong? · why? · what changed? · logs of NAME · events of NAME · list pods · restart NAME · help")
 }
 
+// readings are the questions whose words are so plain that a change which is spoken of beside them does not matter.
+var readings = []string{"logs", "events", "traces", "patterns", "search", "yaml", "describe"}
+
+// wants gives what a question may ask, the likeliest first. Beside the order of the list it counts that a cause is asked for
+// before what it may have been, and that a change which is only spoken of asks for advice, for its past, or for whom it touches.
+func (q question) wants() []string {
+	wanted := q.all(asks)
+	first := func(intents ...string) []string { return append(intents, wanted...) }
+	if slices.Contains(wanted, "why") && (wanted[0] == "changes" && q.says("why") || wanted[0] == "history") {
+		wanted = first("why")
+	}
+	act := q.ponders()
+	if act == "" {
+		return wanted
+	}
+	switch asksWhen := q.asked && q.has("when", "who", "did", "was", "were", "has", "last", "somebody", "someone", "anybody", "anyone") || q.holds("什么时候", "啥时候", "何时", "谁", "いつ", "誰"); {
+	case slices.Contains(wanted, "impact"):
+		return first("impact")
+	case slices.Contains(wanted, "restarts"): // how often, and not when
+		return first("restarts")
+	case asksWhen && (q.has("why", "root cause", "cause") || q.holds("为什么", "原因", "なぜ")):
+		return wanted
+	case asksWhen:
+		return first("changes")
+	case len(wanted) > 0 && (wanted[0] == "why" || slices.Contains(readings, wanted[0])):
+		return wanted
+	case act == "rollback" || act == "set_image":
+		return first("history", "advice")
+	}
+	return first("advice")
+}
+
 // with gives arguments with the cluster and namespace that the question names.
 func (q question) with(kv ...any) map[string]any {
 	out := map[string]any{}
