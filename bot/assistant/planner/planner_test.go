@@ -492,6 +492,7 @@ func TestAPoliteOrderIsOne(t *testing.T) {
 		"drain worker-2,emptyDir 里的数据不要了":           "drain delete_emptydir_data=true target=node/worker-2",
 		"payments を再起動しといて":                         "rollout_restart target=deployment/payments",
 		"checkout を 4 から 6 に増やしてほしい":                "scale replicas=6 target=deployment/checkout",
+		"put payments back on v2":                   "rollback target=deployment/payments version=v2",
 		"put payments back on 2.3.1":                "rollback target=deployment/payments version=2.3.1",
 		"payments 回滚到 v2.3.1":                       "rollback target=deployment/payments version=v2.3.1",
 		"could you please not restart payments?":    "",

@@ -263,7 +263,7 @@ func (q question) reason() string {
 }
 
 // tagged is a version, such as an image's tag.
-var tagged = regexp.MustCompile(`^v?\d+(\.\d+)+[a-z0-9.-]*$`)
+var tagged = regexp.MustCompile(`^(?:v\d+(?:-[a-z0-9.-]+)?|v?\d+(?:\.\d+)+[a-z0-9.-]*)$`)
 
 func (q question) unhealthy() bool {
 	return q.says("unhealthy")
