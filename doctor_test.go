@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	authorization "k8s.io/api/authorization/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/bukahou/atlhyper/bot/assistant/geminifake"
 	"github.com/bukahou/atlhyper/bot/assistant/openaifake"
+	"github.com/bukahou/atlhyper/bot/card/cardtest"
 	"github.com/bukahou/atlhyper/bot/discord/discordfake"
 	"github.com/bukahou/atlhyper/bot/slack/slackfake"
 	"github.com/bukahou/atlhyper/tools/phrase"
@@ -358,28 +358,8 @@ func TestADoctorSpeaksTheLanguageOfTheTerminal(t *testing.T) {
 				if code != c.code {
 					t.Errorf("code %d", code)
 				}
-				golden(t, filepath.Join("testdata", "doctor", name+"."+lang+".txt"), names.Replace(out))
+				cardtest.Golden(t, filepath.Join("testdata", "doctor", name+"."+lang+".txt"), []byte(names.Replace(out)), *update)
 			})
 		}
-	}
-}
-
-// golden compares with a file; -update writes it anew.
-func golden(t *testing.T, path, text string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v; write it with -update", err)
-	}
-	if diff := cmp.Diff(string(want), text); diff != "" {
-		t.Errorf("%s:\n%s", path, diff)
 	}
 }

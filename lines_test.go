@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/bukahou/atlhyper/agent/sim"
+	"github.com/bukahou/atlhyper/bot/card/cardtest"
 	"github.com/bukahou/atlhyper/bot/terminal"
 	"github.com/bukahou/atlhyper/tools/phrase"
 )
@@ -346,7 +347,7 @@ func TestTheHelpStandsInColumnsInEachLanguage(t *testing.T) {
 			if code != 0 {
 				t.Errorf("code %d: %s", code, out.stderr)
 			}
-			golden(t, filepath.Join("testdata", "help", name+"."+lang+".txt"), out.stdout)
+			cardtest.Golden(t, filepath.Join("testdata", "help", name+"."+lang+".txt"), []byte(out.stdout), *update)
 		}
 	}
 	// What follows a name begins in the same column, and no line is wider than a screen.

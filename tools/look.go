@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -367,67 +366,6 @@ func yamlTool(e *engine.Engine) (Tool, error) {
 		})
 }
 
-func rolloutStatusTool(e *engine.Engine) (Tool, error) {
-	s := shape{name: "rollout_status", verb: "rollout", usage: "rollout TARGET [-n NAMESPACE] [--cluster C]", pos: []string{"target"}}
-	return define(s, asking(s.name, func(ctx context.Context, caller Caller, a object) (*Result, error) {
-		c, r, err := resolve(e, caller, a.Target, a.Namespace, a.Cluster, workloads...)
-		if err != nil {
-			return nil, err
-		}
-		o, err := query(ctx, e, c.ID(), &report.Query{Ask: &report.Query_RolloutStatus{RolloutStatus: &report.RolloutStatusQuery{Object: keyOf(r)}}})
-		if err != nil {
-			return nil, err
-		}
-		p, w := phrase.For(caller.Lang), r.GetWorkload()
-		res := &Result{Cluster: c.ID(), Observed: e.Now(), Missing: missing(c, e.Now()), Texts: []Text{{Heading: "kubectl rollout status", Body: o.GetMessage()}}}
-		switch done := w.GetUpdated() >= w.GetDesired() && w.GetAvailable() >= w.GetDesired() && w.GetObservedGeneration() >= r.GetGeneration(); {
-		case w.GetPaused():
-			res.Headline = p.Sprintf("The rollouts of %s are paused: %d of %d pods are of the newest revision, %d are ready.", title(c, r), w.GetUpdated(), w.GetDesired(), w.GetReady())
-		case done:
-			res.Headline = p.Sprintf("%s is rolled out: %d of %d pods are ready.", title(c, r), w.GetReady(), w.GetDesired())
-		default:
-			res.Headline = p.Sprintf("%s is not rolled out: %d of %d pods are of the newest revision, %d are ready.", title(c, r), w.GetUpdated(), w.GetDesired(), w.GetReady())
-			for _, f := range e.Facts(c.ID()) {
-				if f.Entity == c.Ref(r) {
-					res.Facts = append(res.Facts, Fact{Label: p.Sprintf("held up by"), Value: f.Text})
-				}
-			}
-		}
-		if w.GetRevision() != "" {
-			res.Facts = append(res.Facts, Fact{Label: p.Sprintf("revision"), Value: w.GetRevision()})
-		}
-		res.Facts = append(res.Facts, Fact{Label: p.Sprintf("images"), Value: strings.Join(slices.Sorted(maps.Values(w.GetImages())), ", ")})
-		return res, nil
-	}))
-}
-
-func rolloutHistoryTool(e *engine.Engine) (Tool, error) {
-	s := shape{name: "rollout_history", verb: "history", usage: "history TARGET [-n NAMESPACE] [--cluster C]", pos: []string{"target"}}
-	return define(s, asking(s.name, func(ctx context.Context, caller Caller, a object) (*Result, error) {
-		c, r, err := resolve(e, caller, a.Target, a.Namespace, a.Cluster, workloads...)
-		if err != nil {
-			return nil, err
-		}
-		o, err := query(ctx, e, c.ID(), &report.Query{Ask: &report.Query_RolloutHistory{RolloutHistory: &report.RolloutHistoryQuery{Object: keyOf(r)}}})
-		if err != nil {
-			return nil, err
-		}
-		now := e.Now()
-		t := Table{Columns: []string{"REVISION", "IMAGES", "AGE", "CAUSE", "NOW"}}
-		for _, v := range o.GetRevisions() {
-			current := ""
-			if v.GetCurrent() {
-				current = "current"
-			}
-			t.Rows = append(t.Rows, []string{fmt.Sprint(v.GetNumber()), strings.Join(slices.Sorted(maps.Values(v.GetImages())), ", "), since(v.GetCreated(), now), v.GetChangeCause(), current})
-		}
-		return &Result{
-			Headline: phrase.For(caller.Lang).Sprintf("%s has %d revisions.", title(c, r), len(t.Rows)),
-			Cluster:  c.ID(), Observed: now, Tables: []Table{t},
-		}, nil
-	}))
-}
-
 type logsArgs struct {
 	object
 	Container string `json:"container,omitempty" jsonschema:"container; all of them when left out"`
@@ -486,69 +424,4 @@ func duration(s string, otherwise time.Duration) (time.Duration, error) {
 		return 0, &Problem{Sentence: fmt.Sprintf("%q is no duration.", s), Remedy: "Such as 10m, 1h or 90s."}
 	}
 	return d, nil
-}
-
-type topArgs struct {
-	Kind      string `json:"kind,omitempty" jsonschema:"pods or nodes; pods when left out"`
-	By        string `json:"by,omitempty" jsonschema:"cpu or memory; cpu when left out"`
-	Namespace string `json:"namespace,omitempty" jsonschema:"only this namespace"`
-	Cluster   string `json:"cluster,omitempty" jsonschema:"cluster id"`
-}
-
-func topTool(e *engine.Engine) (Tool, error) {
-	s := shape{name: "top", verb: "top", usage: "top [pods|nodes] [--by cpu|memory] [-n NAMESPACE] [--cluster C]", pos: []string{"kind"}}
-	return define(s, asking(s.name, func(ctx context.Context, caller Caller, a topArgs) (*Result, error) {
-		kind, ok := entity.ParseKind(cmp.Or(a.Kind, "pods"))
-		if !ok || (kind != entity.Pod && kind != entity.Node) {
-			return nil, &Problem{Sentence: "Only pods and nodes can be ranked.", Remedy: "Usage: /atl " + s.usage}
-		}
-		use := map[string]func(*report.Usage) float64{"": (*report.Usage).GetCpuCores, "cpu": (*report.Usage).GetCpuCores, "memory": (*report.Usage).GetMemoryBytes}[strings.ToLower(a.By)]
-		if use == nil {
-			return nil, &Problem{Sentence: "They are ranked by cpu or by memory.", Remedy: "Usage: /atl " + s.usage}
-		}
-		c, err := clusterOf(e, caller, a.Cluster)
-		if err != nil {
-			return nil, err
-		}
-		o, err := query(ctx, e, c.ID(), &report.Query{Ask: &report.Query_Top{Top: &report.TopQuery{Kind: kind, Namespace: a.Namespace}}})
-		if err != nil {
-			return nil, err
-		}
-		us := o.GetUsages()
-		slices.SortStableFunc(us, func(a, b *report.Usage) int { return cmp.Compare(use(b), use(a)) })
-		p, where := phrase.For(caller.Lang), place([]*fleet.Cluster{c}, a.Namespace)
-		res := &Result{Headline: p.Sprintf("%d %s in %s.", len(us), counted(kind, len(us)), where), Cluster: c.ID(), Observed: e.Now()}
-		millis := func(u *report.Usage) string { return fmt.Sprintf("%dm", int(u.GetCpuCores()*1000)) }
-		t := Table{Columns: []string{"NAMESPACE", "NAME", "CPU", "MEMORY"}, Total: len(us)}
-		if kind == entity.Node {
-			t.Columns = []string{"NAME", "CPU", "CPU%", "MEMORY", "MEMORY%"}
-		}
-		for _, u := range us {
-			name := u.GetObject().GetName()
-			if kind == entity.Pod {
-				t.Rows = append(t.Rows, []string{u.GetObject().GetNamespace(), name, millis(u), Bytes(u.GetMemoryBytes())})
-				continue
-			}
-			whole := c.Find(entity.Ref{Cluster: c.ID(), Kind: entity.Node, Name: name}).GetNode().GetAllocatable()
-			t.Rows = append(t.Rows, []string{name, millis(u), share(u.GetCpuCores(), whole.GetCpuCores()), Bytes(u.GetMemoryBytes()), share(u.GetMemoryBytes(), whole.GetMemoryBytes())})
-		}
-		if len(us) > 0 {
-			top := strings.ToLower(kind) + "/" + us[0].GetObject().GetName()
-			if strings.EqualFold(a.By, "memory") {
-				res.Headline = p.Sprintf("%s uses the most memory of %d %s in %s: %s.", top, len(us), counted(kind, len(us)), where, Bytes(us[0].GetMemoryBytes()))
-			} else {
-				res.Headline = p.Sprintf("%s uses the most CPU of %d %s in %s: %s.", top, len(us), counted(kind, len(us)), where, millis(us[0]))
-			}
-		}
-		res.Tables = []Table{t}
-		return res, nil
-	}))
-}
-
-// share is a part of a whole as kubectl shows it, empty when the whole is not known.
-func share(part, whole float64) string {
-	if whole <= 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.0f%%", 100*part/whole)
 }

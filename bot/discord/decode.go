@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -168,30 +166,8 @@ func (c wireComponent) gather(values map[string]string) {
 // commandOnMessage is the type of a command in a message's menu.
 const commandOnMessage = 3
 
-// maxEvidence is how much of a message is looked at, in characters.
-const maxEvidence = 16_000
-
 // shownIn are the fields of embeds whose strings people read.
 var shownIn = []string{"title", "description", "name", "value", "text"}
-
-// texts gives the strings that are shown in embeds.
-func texts(v any) (out []string) {
-	switch v := v.(type) {
-	case []any:
-		for _, x := range v {
-			out = append(out, texts(x)...)
-		}
-	case map[string]any:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			if s, ok := v[name].(string); ok && slices.Contains(shownIn, name) {
-				out = append(out, unmarked(s))
-				continue
-			}
-			out = append(out, texts(v[name])...)
-		}
-	}
-	return out
-}
 
 // marked is a character of markup that is written as itself.
 var marked = regexp.MustCompile(`\\([^0-9A-Za-z\s])`)
@@ -237,8 +213,8 @@ func decodeInteraction(payload []byte) (*heard, error) {
 				return nil, errors.New("decode interaction: the message that was pointed at is missing")
 			}
 			// Alerts of other systems stand in embeds, with little text beside them.
-			words := append([]string{unmarked(m.Content)}, texts(m.Embeds)...)
-			h.in.Kind, h.in.Evidence = bot.Pointed, layout.Cut(strings.Join(words, "\n"), maxEvidence)
+			words := append([]string{unmarked(m.Content)}, bot.Shown(m.Embeds, shownIn, unmarked)...)
+			h.in.Kind, h.in.Evidence = bot.Pointed, layout.Cut(strings.Join(words, "\n"), bot.MaxEvidence)
 			return h, nil
 		}
 		if i.Data.Name != commandName {

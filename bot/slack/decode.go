@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -332,41 +331,19 @@ func (h *heard) pointed(c slack.InteractionCallback, payload []byte) error {
 		thread = "" // it was seen in the channel
 	}
 	// Alerts of other systems stand in blocks and attachments, with little text beside them.
-	words := append([]string{plainText(raw.Message.Text)}, texts(raw.Message.Blocks)...)
-	words = append(words, texts(raw.Message.Attachments)...)
+	words := append([]string{plainText(raw.Message.Text)}, bot.Shown(raw.Message.Blocks, shownIn, plainText)...)
+	words = append(words, bot.Shown(raw.Message.Attachments, shownIn, plainText)...)
 	// The place may be anybody's, such as two people's direct messages: the answer is for one person, and shows nothing there.
 	h.ephemeral = true
 	h.in = bot.Inbound{
 		ID: c.TriggerID, Kind: bot.Pointed, Place: bot.Place{Surface: "slack", Channel: c.Channel.ID, Thread: thread},
-		Evidence: layout.Cut(strings.Join(words, "\n"), maxEvidence), At: tsTime(c.ActionTs),
+		Evidence: layout.Cut(strings.Join(words, "\n"), bot.MaxEvidence), At: tsTime(c.ActionTs),
 	}
 	return nil
 }
 
-// maxEvidence is how much of a message is looked at, in characters.
-const maxEvidence = 16_000
-
 // shownIn are the fields of blocks and attachments whose strings people read.
 var shownIn = []string{"text", "fallback", "pretext", "title", "value", "footer"}
-
-// texts gives the strings that are shown in blocks or attachments.
-func texts(v any) (out []string) {
-	switch v := v.(type) {
-	case []any:
-		for _, x := range v {
-			out = append(out, texts(x)...)
-		}
-	case map[string]any:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			if s, ok := v[name].(string); ok && slices.Contains(shownIn, name) {
-				out = append(out, plainText(s))
-				continue
-			}
-			out = append(out, texts(v[name])...)
-		}
-	}
-	return out
-}
 
 // entity is one of Slack's marked-up references: <@U1|mia>, <#C1|ops>, <!here>, <https://x|label>.
 var entity = regexp.MustCompile(`<([^<>\n]*)>`)

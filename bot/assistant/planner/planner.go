@@ -215,7 +215,7 @@ func (p *Planner) ordered(q question, act string) ([]step, error) {
 	}
 	targets := q.targets(act)
 	if len(targets) == 0 {
-		if w := candidate(q.mention, true); w != "" {
+		if w := q.object(); w != "" {
 			targets = []string{w} // the tool says that there is none, and which it could be
 		} else if q = p.carry(q, []string{act}); q.mention.Target != "" {
 			targets = q.targets(act)

@@ -405,6 +405,7 @@ func TestAnOrderThatLacksSomethingAsksForIt(t *testing.T) {
 		"taint payments with gpu=yes:NoSchedule":      "That works on Node, and deployment/payments is none.",
 		"scale all deployments with app=cart in shop": "To how many replicas?",
 		"restart paymets":                             "I find no Deployment, StatefulSet, DaemonSet named \"paymets\" in prod.",
+		"scale nosuch to banana":                      "To how many replicas?",
 		"delete pod payments":                         "deployment/payments · prod / shop has no pods.",
 	} {
 		_, a, err := ask(t, r, assistant.Request{Text: say, Caller: mia})
@@ -468,6 +469,9 @@ func TestAMisspeltNameIsReadAndSaid(t *testing.T) {
 	_, a, err := ask(t, r, assistant.Request{Text: "is chekout ok?", Caller: mia})
 	if err != nil || len(a.Results[0].Missing) == 0 || a.Results[0].Missing[0] != "I read chekout as checkout." {
 		t.Errorf("%+v, %v", a, err)
+	}
+	if _, _, err := ask(t, r, assistant.Request{Text: "scale nosuch to banana", Caller: mia}); err == nil || !strings.Contains(err.Error(), "Such as: scale nosuch to 3.") {
+		t.Errorf("what stands behind the name is taken for it: %v", err)
 	}
 	calls, _, err := ask(t, r, assistant.Request{Text: "restart chekout", Caller: mia})
 	if got := strings.Join(calls, " ; "); got != "rollout_restart target=chekout" || err == nil || !strings.Contains(err.Error(), "Did you mean checkout?") {

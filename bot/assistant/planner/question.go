@@ -144,6 +144,20 @@ func (q question) refusal(act string) (step, bool) {
 	return step{tool: "kubectl", args: map[string]any{"command": strings.TrimSpace(line)}}, true
 }
 
+// object is the word of an order that was probably meant as the name of its object, and names nothing: one close to a name, else
+// the first, since what stands behind it says how.
+func (q question) object() string {
+	if w := candidate(q.mention, false); w != "" {
+		return w
+	}
+	for _, w := range q.mention.Unknown {
+		if !everyday(w) && !tagged.MatchString(w) {
+			return w
+		}
+	}
+	return ""
+}
+
 // named gives the things of certain kinds that a question names.
 func (q question) named(kinds []string) []string {
 	var out []string
