@@ -428,6 +428,7 @@ func TestAPoliteQuestionIsOffered(t *testing.T) {
 		"can you restart payments?":                `rollout_restart {"target":"deployment/payments"}`,
 		"could you scale checkout to 5?":           `scale {"replicas":5,"target":"deployment/checkout"}`,
 		"can we bump checkout to 6 replicas?":      `scale {"replicas":6,"target":"deployment/checkout"}`,
+		"能不能重启处理请求的 payments？":                     `rollout_restart {"target":"deployment/payments"}`,
 		"能不能重启一下 payments？":                        `rollout_restart {"target":"deployment/payments"}`,
 		"可以把 checkout 扩到 5 吗？":                     `scale {"replicas":5,"target":"deployment/checkout"}`,
 		"should I restart payments?":               "",

@@ -254,7 +254,7 @@ var (
 // request gives the order in a polite question, "can you restart payments?". ok is false when there is none. It may ask whether
 // that can be done, so that one has to ask back, unless it is firm: "could you please restart payments?".
 func (s sentence) request() (order sentence, firm, ok bool) {
-	firm = s.has("please") && !strings.ContainsFunc(s.han, func(c rune) bool { return unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana) }) || politeJa.MatchString(s.han) || s.holds("麻烦", "帮我", "帮忙", "请")
+	firm = s.has("please") && !strings.ContainsFunc(s.han, func(c rune) bool { return unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana) }) || politeJa.MatchString(s.han) || s.holds("麻烦", "帮我", "帮忙") || strings.Contains(strings.ReplaceAll(s.han, "请求", ""), "请") // 请求 is a request of a service
 	s.asked = false
 	switch {
 	case politeEn.MatchString(s.latin):
